@@ -1,0 +1,230 @@
+"""The events: what a trainer says, one small class per kind, and their one encoding.
+
+The body of a frame is a msgpack array ``[kind, time, step, ...]``. ``time`` is nanoseconds since the Unix epoch, read
+at the call; ``step`` is the step at the call, or None where the run has no step yet. A new kind is a class here, a line
+in :data:`KINDS`, and a line in the daemon's run state.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import msgpack
+
+from lived_protocol import values
+from lived_protocol.errors import InvalidEventError
+
+#: Bits of ``Metric.flags``.
+METRIC_TIMESTAMP = 1
+METRIC_PLOT = 2
+
+
+class Open(NamedTuple):
+    """The run begins (or this producer joins it): always the first event of a stream.
+
+    ``run`` holds what the daemon must know of the trainer; its keys are listed in WIRE.md.
+    """
+
+    time: int
+    step: int | None
+    run: dict[str, Any]
+
+
+class Metric(NamedTuple):
+    """One value of one metric. ``value`` is int, float, str, bool or a scalar :class:`~lived_protocol.values.Array`."""
+
+    time: int
+    step: int
+    name: str
+    flags: int
+    value: Any
+
+
+class Step(NamedTuple):
+    """``next_step()`` was called while the step was ``step``."""
+
+    time: int
+    step: int
+
+
+class Params(NamedTuple):
+    """Parameters to add to, or replace in, ``params.yaml``."""
+
+    time: int
+    step: int | None
+    params: dict[Any, Any]
+
+
+class Image(NamedTuple):
+    """An image to be written as ``plots/images/{name}``.
+
+    ``form`` says what ``data`` is: ``"array"`` (``info`` has dtype and shape), ``"pixels"`` (raw pixels of a Pillow
+    mode; ``info`` has mode, size, palette, ...) or ``"file"`` (the bytes of an image file).
+    """
+
+    time: int
+    step: int
+    name: str
+    form: str
+    info: dict[str, Any]
+    data: bytes
+
+
+class Plot(NamedTuple):
+    """Data points of a custom plot, ``plots/custom/{name}.json``.
+
+    ``config`` is what goes into ``dvc.yaml`` (x, y, template, title, labels). ``table`` is either
+    ``{"records": [dict, ...]}`` or ``{"columns": [name, ...], "values": [list or Array, ...]}``.
+    """
+
+    time: int
+    step: int
+    name: str
+    config: dict[str, Any]
+    table: dict[str, Any]
+
+
+class Curve(NamedTuple):
+    """Labels and predictions of a scikit-learn plot, ``plots/sklearn/{name}.json``; ``curve`` is its kind."""
+
+    time: int
+    step: int
+    name: str
+    curve: str
+    config: dict[str, Any]
+    labels: Any
+    predictions: Any
+    options: dict[str, Any]
+
+
+class Artifact(NamedTuple):
+    """A file or directory to be tracked.
+
+    ``path`` is absolute. ``snapshot`` is the absolute path of a copy of its content at the call, or None where none is
+    needed. ``shown`` is the path as the user wrote it. ``fields`` are the annotations (type, name, desc, labels, meta).
+    """
+
+    time: int
+    step: int
+    path: str
+    shown: str
+    snapshot: str | None
+    fields: dict[str, Any]
+    copy: bool
+    cache: bool
+
+
+class Summary(NamedTuple):
+    """The user changed ``live.summary``: ``action`` is ``"set"``, ``"delete"`` or ``"replace"`` (whole; path empty)."""
+
+    time: int
+    step: int | None
+    action: str
+    path: list[Any]
+    value: Any
+
+
+class Make(NamedTuple):
+    """The user asked for an output now: ``what`` is ``"summary"``, ``"dvcyaml"``, ``"report"`` or ``"sync"``."""
+
+    time: int
+    step: int | None
+    what: str
+
+
+class Dropped(NamedTuple):
+    """The journal had no room: ``counts`` events per kind, ``size`` bytes in all, were not kept."""
+
+    time: int
+    step: int | None
+    counts: dict[str, int]
+    size: int
+
+
+class End(NamedTuple):
+    """``end()`` was called: the last event of a stream."""
+
+    time: int
+    step: int | None
+
+
+Event = Open | Metric | Step | Params | Image | Plot | Curve | Artifact | Summary | Make | Dropped | End
+
+KINDS: dict[int, type[Any]] = {
+    1: Open,
+    2: Metric,
+    3: Step,
+    4: Params,
+    5: Image,
+    6: Plot,
+    7: Curve,
+    8: Artifact,
+    9: Summary,
+    10: Make,
+    11: Dropped,
+    12: End,
+}
+_NUMBERS: dict[type[Any], int] = {cls: number for number, cls in KINDS.items()}
+_FIELDS: dict[int, int] = {number: len(cls._fields) for number, cls in KINDS.items()}
+#: Kinds whose data can be large; they are given up first when the journal is full.
+MEDIA = (Image, Plot, Curve)
+
+
+def encode(event: Event, default: Callable[[Any], Any] | None = None) -> bytes:
+    """The body of the frame of ``event``."""
+    return values.pack([_NUMBERS[type(event)], *event], default)
+
+
+def decode(body: bytes | memoryview) -> Event:
+    """The inverse of :func:`encode`.
+
+    Raises:
+        InvalidEventError: not an event of this version.
+    """
+    fields = values.unpack(body)
+    if not isinstance(fields, list) or not fields:
+        raise InvalidEventError("a frame's body is not a msgpack array")
+    kind = fields[0]
+    cls = KINDS.get(kind) if isinstance(kind, int) else None
+    if cls is None:
+        raise InvalidEventError(f"unknown kind of event {kind!r}")
+    if len(fields) - 1 != _FIELDS[kind]:
+        raise InvalidEventError(f"{cls.__name__} has {_FIELDS[kind]} fields, not {len(fields) - 1}")
+    if not isinstance(fields[1], int):
+        raise InvalidEventError(f"{cls.__name__}: time is not an integer")
+    event: Event = cls._make(fields[1:])
+    return event
+
+
+class MetricTemplate:
+    """The body of a float metric with everything that does not change laid out in advance.
+
+    Every call of ``log_metric`` differs from the one before it only in time, step and value. ``pack(prefix, time,
+    STEP_MARK, step, tail, value)`` fills them into a ready msgpack body in one call; what it makes is exactly what
+    :func:`encode` makes of the same event with full-width integers, which msgpack allows.
+    """
+
+    __slots__ = ("pack", "size", "tail")
+
+    #: fixarray of 6, kind 2, and the mark of an unsigned 64-bit integer (the time)
+    PREFIX: ClassVar[bytes] = b"\x96\x02\xcf"
+    #: the mark of a signed 64-bit integer
+    STEP_MARK: ClassVar[int] = 0xD3
+
+    def __init__(self, name: str, flags: int) -> None:
+        self.tail: bytes = msgpack.packb(name) + msgpack.packb(flags) + b"\xcb"
+        layout = struct.Struct(f">3sQBq{len(self.tail)}sd")
+        self.size: int = layout.size
+        self.pack = layout.pack
+
+
+class StepTemplate:
+    """The body of a Step event, laid out like :class:`MetricTemplate`: ``pack(PREFIX, time, STEP_MARK, step)``."""
+
+    PREFIX: ClassVar[bytes] = b"\x93\x03\xcf"
+    STEP_MARK: ClassVar[int] = 0xD3
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct(">3sQBq")
+    size: ClassVar[int] = _LAYOUT.size
+    pack = staticmethod(_LAYOUT.pack)

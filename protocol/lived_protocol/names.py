@@ -1,0 +1,61 @@
+"""What may be the name of a metric, an image, a plot: a relative path of plain components.
+
+A name becomes a file below the run directory, so it must not be able to leave it. The client checks at the call and
+the daemon checks again, with this one function.
+"""
+
+from __future__ import annotations
+
+from lived_protocol.errors import InvalidNameError
+
+#: Longest name, in bytes of UTF-8.
+MAX_NAME_BYTES = 1024
+#: Longest component of a name, in bytes of UTF-8: what Linux file systems accept.
+MAX_COMPONENT_BYTES = 255
+
+
+def check_name(name: object, suffix: str = "") -> str:
+    """Return ``name`` if it can name an output of a run.
+
+    ``suffix`` is what the file on disk has behind the last component (``".tsv"``); it counts for the length of that
+    component.
+
+    Raises:
+        InvalidNameError: not a string, empty, absolute, too long, with a NUL byte or a lone surrogate, or with an
+            empty, ``.`` or ``..`` component.
+    """
+    if not isinstance(name, str):
+        raise InvalidNameError(f"a name must be a str, not {type(name).__name__}: {name!r}")
+    problem = _problem(name, suffix)
+    if problem is not None:
+        shown = name if len(name) <= 80 else name[:77] + "..."
+        raise InvalidNameError(
+            f"the name {shown!r} {problem}; use a relative path of plain components such as 'train/loss'"
+        )
+    return name
+
+
+def _problem(name: str, suffix: str) -> str | None:
+    if not name:
+        return "is empty"
+    if "\0" in name:
+        return "has a NUL byte"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    if size > MAX_NAME_BYTES:
+        return f"is {size} bytes long, more than {MAX_NAME_BYTES}"
+    if name.startswith("/"):
+        return "is an absolute path"
+    components = name.split("/")
+    last = len(components) - 1
+    for number, component in enumerate(components):
+        if component == "":
+            return "has an empty component"
+        if component in (".", ".."):
+            return f"has a {component!r} component"
+        size = len(component.encode()) + (len(suffix) if number == last else 0)
+        if size > MAX_COMPONENT_BYTES:
+            return f"has a component of {size} bytes, more than {MAX_COMPONENT_BYTES}"
+    return None

@@ -1,0 +1,68 @@
+"""Where things are: pure functions from an environment to paths and addresses, the same for client and daemon.
+
+==============================  =====================================================================================
+``{home}``                      ``LIVED_HOME``, else ``$XDG_STATE_HOME/lived``, else ``~/.local/state/lived``; mode 0700
+``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``lock``, ``producer.json``, ``files/`` (snapshots)
+``{home}/daemons/{key}.lock``   held by a running daemon; JSON ``{"pid", "endpoint", "version"}``
+``{home}/runs/{run key}/``      ``checkpoint`` and ``run.json`` of one run
+``{home}/log/daemon.log``       what the daemon has to say, rotating
+==============================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+
+#: ``sun_path`` holds 108 bytes with its final NUL; ZeroMQ adds nothing to the path.
+MAX_SOCKET_PATH = 107
+
+
+def home(env: Mapping[str, str]) -> str:
+    """The folder that holds journals, checkpoints and logs, absolute."""
+    if chosen := env.get("LIVED_HOME"):
+        return os.path.abspath(os.path.expanduser(chosen))
+    state = env.get("XDG_STATE_HOME")
+    if not state or not os.path.isabs(state):
+        state = os.path.expanduser("~/.local/state")
+    return os.path.join(state, "lived")
+
+
+def daemon_key(home_folder: str, prefix: str, user: int) -> str:
+    """Names the one daemon of a user, a home and a Python environment (``sys.prefix``)."""
+    text = "\0".join([os.path.realpath(home_folder), os.path.realpath(prefix), str(user)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def daemon_lock(home_folder: str, key: str) -> str:
+    """The lock file of the daemon named ``key``."""
+    return os.path.join(home_folder, "daemons", f"{key}.lock")
+
+
+def socket_folder(env: Mapping[str, str], temporary: str, user: int) -> str:
+    """A folder for sockets that is local, private and has a short path."""
+    runtime = env.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isabs(runtime) and os.path.isdir(runtime) and len(runtime.encode()) < 70:
+        return os.path.join(runtime, "lived")
+    return os.path.join(temporary if len(temporary.encode()) < 70 else "/tmp", f"lived-{user}")
+
+
+def socket_path(folder: str, key: str) -> str:
+    """The path of the socket of the daemon named ``key``."""
+    return os.path.join(folder, f"{key}.sock")
+
+
+def journal_folder(home_folder: str, producer: str) -> str:
+    """The journal of one producer."""
+    return os.path.join(home_folder, "journal", producer)
+
+
+def run_folder(home_folder: str, run_key: str) -> str:
+    """What the daemon keeps of one run."""
+    return os.path.join(home_folder, "runs", run_key)
+
+
+def run_key(directory: str, run_id: str) -> str:
+    """Names one run in one directory."""
+    return hashlib.sha256(f"{directory}\0{run_id}".encode()).hexdigest()[:24]

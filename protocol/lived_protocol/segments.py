@@ -1,0 +1,74 @@
+"""The head of a journal segment file, 64 bytes, and how to tell a believable one.
+
+A segment is a file that is allocated to its full size before it is written. Its frames begin behind the head; how far
+they go is said by ``committed``, which is stored after the bytes it covers, so what lies past it is not data.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+from zlib import crc32
+
+from lived_protocol import PROTOCOL_VERSION
+from lived_protocol.errors import DamagedSegmentError
+
+MAGIC = b"LIVEDSEG"
+HEAD_SIZE = 64
+#: Offset of ``committed`` in the file: 8-byte aligned, so that storing it is one indivisible store.
+COMMITTED_OFFSET = 48
+SUFFIX = ".seg"
+
+# magic, version, head size, first position, capacity, producer, checksum of all before it; then committed, reserved
+_HEAD = struct.Struct("<8sHHIQ16sQ")
+_COMMITTED = struct.Struct("<Q")
+
+
+class SegmentHead(NamedTuple):
+    """What a segment says of itself; ``first`` is the stream position of its first byte behind the head."""
+
+    first: int
+    capacity: int
+    producer: bytes
+    committed: int
+
+    @property
+    def end(self) -> int:
+        """Stream position just behind the last committed byte."""
+        return self.first + self.committed
+
+
+def pack_head(first: int, capacity: int, producer: bytes) -> bytes:
+    """The 64 bytes at the start of a new segment; ``capacity`` is the bytes behind them, ``producer`` 16 bytes."""
+    fixed = _HEAD.pack(MAGIC, PROTOCOL_VERSION, HEAD_SIZE, 0, first, producer, capacity)
+    check = crc32(fixed)
+    fixed = _HEAD.pack(MAGIC, PROTOCOL_VERSION, HEAD_SIZE, check, first, producer, capacity)
+    return fixed + _COMMITTED.pack(0) + bytes(HEAD_SIZE - _HEAD.size - _COMMITTED.size)
+
+
+def unpack_head(data: bytes | memoryview, file_size: int) -> SegmentHead:
+    """Read a head.
+
+    Raises:
+        DamagedSegmentError: not a segment, another version's, or numbers that cannot be true of a file this size.
+    """
+    if len(data) < HEAD_SIZE:
+        raise DamagedSegmentError(f"only {len(data)} bytes long, a head is {HEAD_SIZE}")
+    magic, version, head_size, check, first, producer, capacity = _HEAD.unpack_from(data, 0)
+    if magic != MAGIC:
+        raise DamagedSegmentError("does not begin with a segment's mark")
+    if version != PROTOCOL_VERSION:
+        raise DamagedSegmentError(f"written in version {version} of the format, this program reads {PROTOCOL_VERSION}")
+    if crc32(_HEAD.pack(magic, version, head_size, 0, first, producer, capacity)) != check:
+        raise DamagedSegmentError("the checksum of its head does not match")
+    committed: int = _COMMITTED.unpack_from(data, COMMITTED_OFFSET)[0]
+    if committed > capacity:
+        raise DamagedSegmentError(f"says {committed} bytes are committed, but holds {capacity}")
+    if HEAD_SIZE + committed > file_size:
+        raise DamagedSegmentError(f"says {committed} bytes are committed, but the file ends at {file_size}")
+    return SegmentHead(first, capacity, producer, committed)
+
+
+def file_name(first: int) -> str:
+    """Name of the segment file whose first position is ``first``: sorts by position."""
+    return f"{first:020d}{SUFFIX}"

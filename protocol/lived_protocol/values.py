@@ -1,0 +1,125 @@
+"""How a value travels: msgpack, and five extension types for what msgpack has no form for.
+
+Arrays travel raw (dtype, shape, bytes) as :class:`Array`, so that neither side needs numpy to carry one: the client
+fills it from whatever the trainer holds, the daemon turns it into a real array.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from lived_protocol.errors import InvalidEventError
+
+EXT_INTEGER = 1  # an integer past 64 bits, as ASCII decimal digits
+EXT_ARRAY = 2  # msgpack [dtype, shape, bytes]
+EXT_DATE = 3  # ISO 8601 date
+EXT_DATETIME = 4  # ISO 8601 date and time, with the offset if it has one
+EXT_SET = 5  # msgpack array
+
+
+class Array(NamedTuple):
+    """An n-dimensional array in C order, as numpy's array interface describes one.
+
+    ``dtype`` is a numpy type string with its byte order (``"<f4"``), ``shape`` the lengths of the axes (empty for a
+    scalar), ``data`` the elements.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """Encode ``value``. ``default`` turns an unknown object into one that can be encoded, or raises TypeError."""
+
+    def unknown(obj: Any) -> Any:
+        encoded = _extend(obj, default)
+        if encoded is not None:
+            return encoded
+        if default is not None:
+            known = default(obj)
+            encoded = _extend(known, default)  # msgpack does not ask again about what it is given here
+            return known if encoded is None else encoded
+        raise TypeError(f"cannot encode {type(obj).__name__}")
+
+    # strict_types: a subclass (an enum, a numpy float) must not lose its type in silence, so it goes to `unknown`.
+    return msgpack.packb(value, default=unknown, strict_types=True, use_bin_type=True)  # type: ignore[no-any-return]
+
+
+def _extend(obj: Any, default: Callable[[Any], Any] | None) -> Any:
+    kind = type(obj)
+    if kind is int:
+        return msgpack.ExtType(EXT_INTEGER, str_of_int(obj).encode())
+    if kind is Array:
+        return msgpack.ExtType(EXT_ARRAY, msgpack.packb([obj.dtype, list(obj.shape), obj.data]))
+    if kind is tuple:
+        return list(obj)
+    if kind is dt.datetime:
+        return msgpack.ExtType(EXT_DATETIME, obj.isoformat().encode())
+    if kind is dt.date:
+        return msgpack.ExtType(EXT_DATE, obj.isoformat().encode())
+    if kind in (set, frozenset):
+        return msgpack.ExtType(EXT_SET, pack(list(obj), default))
+    return None
+
+
+def unpack(data: bytes | memoryview) -> Any:
+    """Decode what :func:`pack` encoded.
+
+    Raises:
+        InvalidEventError: the bytes are not one whole value.
+    """
+    try:
+        return msgpack.unpackb(data, ext_hook=_restore, strict_map_key=False, raw=False)
+    except (ValueError, TypeError, msgpack.UnpackException) as exc:
+        raise InvalidEventError(f"not a msgpack value: {exc}") from exc
+
+
+def _restore(code: int, data: bytes) -> Any:
+    if code == EXT_INTEGER:
+        return int_of_str(data.decode())
+    if code == EXT_ARRAY:
+        dtype, shape, raw = msgpack.unpackb(data)
+        return Array(dtype, tuple(shape), raw)
+    if code == EXT_DATE:
+        return dt.date.fromisoformat(data.decode())
+    if code == EXT_DATETIME:
+        return dt.datetime.fromisoformat(data.decode())
+    if code == EXT_SET:
+        return set(unpack(data))
+    raise ValueError(f"unknown extension type {code}")
+
+
+_CHUNK_DIGITS = 4000  # below the interpreter's limit on converting long integers (sys.get_int_max_str_digits)
+_CHUNK = 10**_CHUNK_DIGITS
+
+
+def str_of_int(number: int) -> str:
+    """The decimal digits of ``number``, however many: the interpreter refuses to convert very long ones at once."""
+    if abs(number) < _CHUNK:
+        return str(number)
+    sign, number = ("-", -number) if number < 0 else ("", number)
+    parts: list[str] = []
+    while number:
+        number, rest = divmod(number, _CHUNK)
+        parts.append(str(rest).zfill(_CHUNK_DIGITS))
+    return sign + "".join(reversed(parts)).lstrip("0")
+
+
+def int_of_str(digits: str) -> int:
+    """The inverse of :func:`str_of_int`."""
+    sign, digits = (-1, digits[1:]) if digits.startswith("-") else (1, digits)
+    number = 0
+    head = len(digits) % _CHUNK_DIGITS
+    for start, stop in zip(
+        [0, *range(head, len(digits), _CHUNK_DIGITS)],
+        [head, *range(head + _CHUNK_DIGITS, len(digits) + 1, _CHUNK_DIGITS)],
+        strict=True,
+    ):
+        if stop > start:
+            number = number * 10 ** (stop - start) + int(digits[start:stop])
+    return sign * number
