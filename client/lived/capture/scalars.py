@@ -1,0 +1,63 @@
+"""Scalars: what ``log_metric`` takes, and what the summary shows of it.
+
+What always holds: a captured scalar is exactly a bool, int, float or str, or, for floats narrower than Python's, a
+scalar :class:`~lived_protocol.values.Array`, so that the daemon can write the shortest text that is that number in its
+own width (``0.1``, not ``0.10000000149011612``).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+from lived_protocol import values
+
+from lived.capture import exact, item, text_problem, zero_dimensional
+from lived.error import InvalidDataTypeError
+
+_NARROW = frozenset(["float16", "float32"])
+
+Scalar = int | float | str | bool | values.Array
+
+
+def capture_scalar(name: str, val: Any) -> Scalar:
+    """The value of the metric ``name``.
+
+    Takes bool, int, float, str, kinds of them, numpy scalars, and arrays and tensors without axes.
+
+    Raises:
+        InvalidDataTypeError: anything else, an int of thousands of digits, or text that is not valid Unicode.
+    """
+    kind = type(val)
+    if kind is float or kind is bool:
+        return val  # type: ignore[no-any-return]
+    plain = exact(val)
+    if plain is None:
+        plain = _array_scalar(name, val)
+    problem = text_problem(plain)
+    if problem is not None:
+        raise InvalidDataTypeError(name, problem)
+    return plain  # type: ignore[no-any-return]
+
+
+def _array_scalar(name: str, val: Any) -> Any:
+    kind = type(val)
+    if kind.__name__ in _NARROW and kind.__module__ == "numpy":
+        return values.Array(val.dtype.str, (), val.tobytes())
+    plain = exact(item(val)) if zero_dimensional(val) else None
+    if plain is None:
+        raise InvalidDataTypeError(name, type(val))
+    return plain
+
+
+def summary_value(captured: Scalar) -> int | float | str | bool:
+    """What ``live.summary`` and ``metrics.json`` hold of a captured scalar: NaN and infinities are text there."""
+    if isinstance(captured, values.Array):
+        order = "<" if captured.dtype[0] in "<|" else ">"
+        code = "e" if captured.dtype[1:] == "f2" else "f"
+        (number,) = struct.unpack(order + code, captured.data)
+        captured = float(number)
+    if isinstance(captured, float) and not math.isfinite(captured):
+        return str(captured)
+    return captured

@@ -1,0 +1,51 @@
+"""Every recorder of this process, so that a forked child and the end of the interpreter find them.
+
+After ``fork`` the child has the parent's objects but none of its threads: each recorder there becomes a producer of its
+own at its first event. At the end of the interpreter, what was not ended is left to the daemon.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import Protocol
+
+
+class Member(Protocol):
+    """What takes part."""
+
+    def after_fork(self) -> None:
+        """Called in the child."""
+
+    def at_exit(self) -> None:
+        """Called when the interpreter ends."""
+
+
+_members: weakref.WeakSet[Member] = weakref.WeakSet()
+_installed: list[bool] = []
+
+
+def join(member: Member) -> None:
+    """Have ``member`` told of a fork (in the child) and of the end of the interpreter."""
+    if not _installed:
+        _installed.append(True)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
+        atexit.register(_at_exit)
+    _members.add(member)
+
+
+def leave(member: Member) -> None:
+    """The opposite of :func:`join`."""
+    _members.discard(member)
+
+
+def _after_fork() -> None:
+    for member in list(_members):
+        member.after_fork()
+
+
+def _at_exit() -> None:
+    for member in list(_members):
+        member.at_exit()

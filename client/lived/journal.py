@@ -1,0 +1,368 @@
+"""The journal: where a logged event lives until the daemon has put it into the tree.
+
+A journal is a folder of memory-mapped segments that one producer appends frames to. What always holds: a frame is
+visible (counted by the segment's committed position) only once all its bytes are stored; positions grow for ever; a
+segment is allocated on disk before it is mapped; appending never waits for anything but another thread's append, and
+never raises for lack of room (events are counted as dropped instead, media first).
+
+A signal handler or a finalizer may log while its own thread is inside an append; such an event is set aside and
+appended by the interrupted call right behind its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from time import time_ns
+from zlib import crc32
+
+from lived_protocol import events, frames, segments
+
+from lived import system
+
+logger = logging.getLogger("lived")
+
+#: How much may be kept in memory where the disk has no room for a segment, in bytes.
+MEMORY_LIMIT = 64 * 1024**2
+#: Media events are given up when the journal has filled this share of its limit; the rest is kept for metrics.
+MEDIA_SHARE = 0.9
+_COMMITTED_WORD = segments.COMMITTED_OFFSET // 8
+_POPULATE = getattr(mmap, "MAP_SHARED", 1) | getattr(mmap, "MAP_POPULATE", 0)
+
+
+class Segment:
+    """One mapped segment. ``path`` is None for a segment in memory, which takes over where the disk has no room."""
+
+    __slots__ = ("capacity", "first", "map", "path", "words")
+
+    def __init__(self, path: str | None, mapped: mmap.mmap, first: int, capacity: int) -> None:
+        self.path = path
+        self.map = mapped
+        self.first = first
+        self.capacity = capacity
+        self.words = memoryview(mapped)[: segments.HEAD_SIZE].cast("Q")
+
+    @property
+    def end(self) -> int:
+        """Position behind the last committed byte."""
+        return self.first + self.words[_COMMITTED_WORD]
+
+    def read(self, position: int, size: int) -> bytes:
+        """At most ``size`` committed bytes from ``position``, which lies in this segment."""
+        start = segments.HEAD_SIZE + position - self.first
+        stop = min(start + size, segments.HEAD_SIZE + self.words[_COMMITTED_WORD])
+        return self.map[start:stop]
+
+    def discard(self) -> None:
+        """Unmap and delete."""
+        self.words.release()
+        self.map.close()
+        if self.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+
+def make_segment(folder: str, first: int, capacity: int, producer: bytes) -> Segment:
+    """Allocate and map a segment file for frames from position ``first`` on.
+
+    Raises:
+        OSError: the disk has no room, or the folder cannot be written; nothing is left behind.
+    """
+    path = os.path.join(folder, segments.file_name(first))
+    size = segments.HEAD_SIZE + capacity
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        system.allocate(fd, size)
+        os.pwrite(fd, segments.pack_head(first, capacity, producer), 0)
+        mapped = mmap.mmap(fd, size, flags=_POPULATE) if hasattr(mmap, "MAP_SHARED") else mmap.mmap(fd, size)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
+    return Segment(path, mapped, first, capacity)
+
+
+def _memory_segment(first: int, capacity: int, producer: bytes) -> Segment:
+    mapped = mmap.mmap(-1, segments.HEAD_SIZE + capacity)
+    mapped[: segments.HEAD_SIZE] = segments.pack_head(first, capacity, producer)
+    return Segment(None, mapped, first, capacity)
+
+
+@dataclass
+class Drops:
+    """Events that found no room: how many of each kind, how many bytes, and how many were not reported yet."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+
+    def add(self, kind: str, size: int) -> bool:
+        """Count one; True if it is the first of its kind."""
+        first = kind not in self.counts
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.size += size
+        return first
+
+
+class Journal:
+    """The journal of one producer; safe to append to from any thread, and from signal handlers.
+
+    ``folder`` is made if need be; ``producer`` is 16 bytes; ``limit`` and ``segment_size`` are bytes.
+    """
+
+    def __init__(self, folder: str, producer: bytes, limit: int, segment_size: int) -> None:
+        self.folder = folder
+        self.producer = producer
+        self.limit = limit
+        self.segment_size = segment_size
+        self.drops = Drops()
+        self._unreported = Drops()
+        self._lock = threading.Lock()
+        self._deferred: deque[tuple[bytes, str, bool]] = deque()
+        self._segments: list[Segment] = []
+        self._map: mmap.mmap
+        self._words: memoryview
+        self._offset: int
+        self._end: int
+        self._spare: Segment | None = None
+        self._kept = 0
+        self._in_memory = 0
+        self._warned: set[str] = set()
+        self._closed = False
+        with contextlib.suppress(OSError):  # a folder that cannot be made shows as a segment that cannot be had
+            system.private_folder(folder)
+        self._install(self._next_segment(0, segment_size, media=False) or _memory_segment(0, segment_size, producer))
+
+    # -- appending -----------------------------------------------------------------------------------------------------
+
+    def append_metric(self, template: events.MetricTemplate, step: int, value: float) -> None:
+        """Append a float metric: the hot path, everything of it in one place."""
+        if not self._lock.acquire(False) and not self._wait_for_turn():
+            body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
+            self._deferred.append((body, "Metric", False))
+            return
+        try:
+            offset = self._offset
+            end = offset + 8 + template.size
+            if end <= self._end:
+                body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
+                self._map[offset:end] = frames.HEADER.pack(template.size, crc32(body)) + body
+                # The offset moves first: an exception raised here by a signal handler must not let the next append
+                # overwrite bytes that are already counted.
+                self._offset = end
+                self._words[_COMMITTED_WORD] = end - segments.HEAD_SIZE
+            else:
+                body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
+                self._append_locked(body, "Metric", media=False)
+        finally:
+            self._lock.release()
+        if self._deferred:
+            self.append_deferred()
+
+    def append_step(self, step: int) -> None:
+        """Append a Step event."""
+        template = events.StepTemplate
+        self.append(template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step), "Step")
+
+    def append(self, body: bytes, kind: str, media: bool = False) -> None:
+        """Append one event's body; ``kind`` names it where it has to be dropped, ``media`` lets that happen early."""
+        if not self._lock.acquire(False) and not self._wait_for_turn():
+            self._deferred.append((body, kind, media))
+            return
+        try:
+            self._append_locked(body, kind, media)
+        finally:
+            self._lock.release()
+        if self._deferred:
+            self.append_deferred()
+
+    def _wait_for_turn(self) -> bool:
+        """Take the lock; False if this very thread may hold it further up the stack: waiting could never end."""
+        caller = sys._getframe(1).f_back  # noqa: SLF001 - the documented way to one's own stack
+        while caller is not None:
+            if caller.f_code in _HOLDERS and caller.f_locals.get("self") is self:
+                return False
+            caller = caller.f_back
+        return self._lock.acquire()
+
+    def append_deferred(self) -> None:
+        """Append what was set aside because its thread was interrupted inside an append."""
+        with self._lock:
+            while self._deferred:
+                self._append_locked(*self._deferred.popleft())
+
+    def _append_locked(self, body: bytes, kind: str, media: bool) -> None:
+        if self._closed:
+            return
+        if self._unreported.counts and kind != "Dropped":
+            self._report_drops()
+        size = frames.size_of(len(body))
+        if len(body) > frames.MAX_BODY or (self._offset + size > self._end and not self._roll(size, media)):
+            self._drop(kind, size)
+            return
+        offset, end = self._offset, self._offset + size
+        self._map[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
+        self._map[offset + 8 : end] = body
+        self._offset = end
+        self._words[_COMMITTED_WORD] = end - segments.HEAD_SIZE
+
+    # -- segments ------------------------------------------------------------------------------------------------------
+
+    def _install(self, segment: Segment) -> None:
+        self._segments.append(segment)
+        self._kept += segment.capacity
+        if segment.path is None:
+            self._in_memory += segment.capacity
+        self._map = segment.map
+        self._words = segment.words
+        self._offset = segments.HEAD_SIZE
+        self._end = segments.HEAD_SIZE + segment.capacity
+
+    def _roll(self, size: int, media: bool) -> bool:
+        """Go on in a new segment with room for ``size`` bytes; False where none can be had."""
+        first = self._segments[-1].end
+        spare = self._spare
+        if spare is not None and spare.capacity >= size:
+            self._spare = None
+            if self._kept + spare.capacity <= self.limit * (MEDIA_SHARE if media else 1):
+                _rename_spare(spare, self.folder, first, self.producer)
+                self._install(spare)
+                return True
+            spare.discard()
+        segment = self._next_segment(first, max(size, self.segment_size), media)
+        if segment is None:
+            return False
+        self._install(segment)
+        return True
+
+    def _next_segment(self, first: int, capacity: int, media: bool) -> Segment | None:
+        if self._kept + capacity > self.limit * (MEDIA_SHARE if media else 1):
+            return None
+        try:
+            return make_segment(self.folder, first, capacity, self.producer)
+        except OSError as exc:
+            self._warn_once(
+                "disk",
+                f"no room for the journal in {self.folder} ({exc.strerror or exc}); keeping up to "
+                f"{MEMORY_LIMIT // 1024**2} MiB in memory, which does not survive this process. "
+                "Make room there, or set LIVED_HOME to another disk",
+            )
+        if self._in_memory + capacity > MEMORY_LIMIT:
+            return None
+        return _memory_segment(first, capacity, self.producer)
+
+    def prepare(self) -> None:
+        """Have the next segment ready, so that no call has to make one. Called by the shipper when it has time."""
+        if self._spare is not None or self._closed or self._end - self._offset > self.segment_size * 3 // 4:
+            return
+        if self._kept + self.segment_size > self.limit * MEDIA_SHARE:
+            return
+        try:
+            spare = make_segment(self.folder, _SPARE_POSITION, self.segment_size, self.producer)
+        except OSError:
+            return  # said, if it lasts, when a segment is really needed
+        with self._lock:
+            if self._closed:
+                spare.discard()
+            else:
+                self._spare = spare
+
+    # -- drops ---------------------------------------------------------------------------------------------------------
+
+    def _drop(self, kind: str, size: int) -> None:
+        self._unreported.add(kind, size)
+        if self.drops.add(kind, size):
+            self._warn_once(
+                f"drop {kind}",
+                f"the journal in {self.folder} is full ({self._kept / 1024**2:.0f} of {self.limit / 1024**2:.0f} MiB): "
+                f"{kind} events are dropped and counted until the daemon catches up. "
+                "Make room, or raise LIVED_JOURNAL_LIMIT",
+            )
+
+    def _report_drops(self) -> None:
+        drops, self._unreported = self._unreported, Drops()
+        event = events.Dropped(time_ns(), None, drops.counts, drops.size)
+        body = events.encode(event)
+        if self._offset + len(body) + 8 > self._end and not self._roll(len(body) + 8, media=False):
+            self._unreported = drops
+            return
+        self._append_locked(body, "Dropped", media=False)
+
+    def _warn_once(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            logger.warning(text)
+
+    # -- reading (the shipper) -----------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> int:
+        """The oldest position still kept."""
+        return self._segments[0].first
+
+    @property
+    def committed(self) -> int:
+        """The position behind the last whole frame."""
+        return self._segments[-1].end
+
+    def read(self, position: int, size: int) -> bytes:
+        """Up to ``size`` committed bytes from ``position``; empty where there are none."""
+        for segment in list(self._segments):
+            if segment.first <= position < segment.end:
+                return segment.read(position, size)
+        return b""
+
+    def release(self, position: int) -> None:
+        """Delete what lies wholly before ``position``; the last segment stays."""
+        with self._lock:
+            done: list[Segment] = []
+            while len(self._segments) > 1 and self._segments[0].end <= position:
+                segment = self._segments.pop(0)
+                self._kept -= segment.capacity
+                if segment.path is None:
+                    self._in_memory -= segment.capacity
+                done.append(segment)
+        for segment in done:
+            segment.discard()
+
+    def close(self, delete: bool) -> None:
+        """Unmap everything; with ``delete``, remove the folder's segments as well."""
+        with self._lock:
+            self._closed = True
+            self._end = 0
+            kept, self._spare = [*self._segments, *([self._spare] if self._spare else [])], None
+        for segment in kept:
+            if delete or segment.path is None or _SPARE_NAME in segment.path:
+                segment.discard()
+
+
+#: A spare segment has no position yet; its name says so, and readers pass it over.
+_SPARE_POSITION = 0xFFFF_FFFF_FFFF_FFFF
+_SPARE_NAME = segments.file_name(_SPARE_POSITION)
+_HOLDERS = frozenset(
+    {
+        Journal.append.__code__,
+        Journal.append_metric.__code__,
+        Journal.append_deferred.__code__,
+        Journal.release.__code__,
+        Journal.prepare.__code__,
+        Journal.close.__code__,
+    }
+)
+
+
+def _rename_spare(spare: Segment, folder: str, first: int, producer: bytes) -> None:
+    """Give a spare segment its first position."""
+    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
+    spare.first = first
+    path = os.path.join(folder, segments.file_name(first))
+    if spare.path is not None:
+        os.rename(spare.path, path)
+        spare.path = path

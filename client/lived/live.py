@@ -1,0 +1,665 @@
+"""``Live``: what a training loop calls.
+
+Each method turns its arguments into one event (``lived.capture``), appends it to the journal, and returns; everything
+else happens in the daemon. What always holds: a call copies what it is given, waits for nothing but the copy, and
+raises only for what it can see to be wrong. Asked to wait are only :meth:`Live.flush`, :meth:`Live.end`, the reading
+methods, and ``Live(resume=True)``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from time import time_ns
+from types import TracebackType
+from typing import Any
+
+from lived_protocol import errors, events, places
+from lived_protocol.names import check_name
+
+from lived import repository
+from lived import system as platform
+from lived.capture import to_value
+from lived.capture.artifacts import capture_artifact
+from lived.capture.curves import SKLEARN_KINDS, capture_curve
+from lived.capture.images import capture_image
+from lived.capture.params import capture_params
+from lived.capture.plots import capture_table, plot_config
+from lived.capture.scalars import capture_scalar, summary_value
+from lived.error import (
+    DataAlreadyLoggedError,
+    InvalidDataTypeError,
+    InvalidDvcyamlError,
+    InvalidNameError,
+    InvalidPlotTypeError,
+    InvalidReportModeError,
+)
+from lived.monitor import SystemMonitor
+from lived.notebook import NotebookReport, inside_notebook
+from lived.recorder import Recorder
+from lived.settings import Settings, flag, from_environment
+from lived.shipper import Fault
+from lived.summary import Summary
+
+logger = logging.getLogger("lived")
+
+_LONGEST_STEP = 2**63 - 1
+
+
+class Live:
+    """Logs one run into one directory, in the layout of DVCLive.
+
+    Args:
+        dir: where the run's tree is written. Relative paths are taken from the working directory now.
+        resume: go on from the step and summary that the directory holds, instead of clearing it.
+        report: ``"html"``, ``"md"``, ``"notebook"``, None, or ``"auto"`` (``"md"`` where the variable ``CI`` is set and
+            matplotlib is installed, else ``"html"``).
+        save_dvc_exp: save a DVC experiment when the run ends.
+        dvcyaml: True writes ``{dir}/dvc.yaml``; a path (its file name must be ``dvc.yaml``) writes there; False or None
+            writes none.
+        cache_images: track ``plots/images`` with DVC when the run ends.
+        exp_name: name of the DVC experiment; DVC invents one otherwise.
+        exp_message: its commit message.
+        monitor_system: log CPU, memory, disk and GPU usage, see :meth:`monitor_system`.
+        run_id: processes that give the same id (or ``LIVED_RUN_ID``) and directory log into one run.
+
+    Raises:
+        InvalidReportModeError, InvalidDvcyamlError: the argument is not one of those above.
+        DaemonUnavailableError: ``resume=True``, and no daemon can be started.
+    """
+
+    #: Whether an image or plot may be logged twice in one step, the last one winning (DVCLive 3).
+    _last_wins = False
+    #: What ``dvcyaml=True`` means; ``{dir}`` is the run's directory.
+    _default_dvcyaml = os.path.join("{dir}", "dvc.yaml")
+
+    def __init__(
+        self,
+        dir: str | os.PathLike[str] = "dvclive",
+        resume: bool = False,
+        report: str | None = "auto",
+        save_dvc_exp: bool = False,
+        dvcyaml: str | os.PathLike[str] | bool | None = True,
+        cache_images: bool = False,
+        exp_name: str | None = None,
+        exp_message: str | None = None,
+        monitor_system: bool = False,
+        *,
+        run_id: str | None = None,
+    ) -> None:
+        self._settings: Settings = from_environment()
+        self._dir = os.fspath(dir)
+        self._resume = bool(resume) or self._settings.resume
+        self._report_mode = _report_mode(report)
+        self._dvc_file, self._writes_dvcyaml = self._place_dvcyaml(dvcyaml)
+        self._cwd = os.getcwd()
+        warning = repository.experiment_warning(save_dvc_exp, self._cwd, os.environ)
+        if warning is not None:
+            logger.warning(warning)
+        self._run = self._describe(
+            run_id=run_id or self._settings.run_id or os.urandom(8).hex(),
+            save_dvc_exp=save_dvc_exp and warning is None,
+            cache_images=cache_images,
+            exp_name=exp_name or os.environ.get("DVC_EXP_NAME") or None,
+            exp_message=exp_message,
+        )
+        self._notebook = NotebookReport(self._notebook_path()) if self._report_mode == "notebook" else None
+        self._begin(Recorder(self._settings, self._run, self._notebook.refresh if self._notebook else None))
+        if self._resume:
+            self._take_up()
+        if monitor_system:
+            self.monitor_system()
+
+    # -- construction --------------------------------------------------------------------------------------------------
+
+    def _begin(self, recorder: Recorder, step: int | None = None) -> None:
+        self._recorder = recorder
+        self._step = step
+        self._summary = Summary(self._summary_changed)
+        self._latest: dict[str, Any] = {}
+        self._templates: dict[str, events.MetricTemplate] = {}
+        self._metric_names: set[str] = set()
+        self._logged_at: dict[tuple[str, str], int] = {}
+        self._inside_with = False
+        self._monitor: SystemMonitor | None = None
+
+    def _place_dvcyaml(self, dvcyaml: str | os.PathLike[str] | bool | None) -> tuple[str, bool]:
+        if dvcyaml is None or isinstance(dvcyaml, bool):
+            return self._default_dvcyaml.format(dir=self._dir), bool(dvcyaml)
+        path = os.fspath(dvcyaml)
+        if not isinstance(path, str) or os.path.basename(path) != "dvc.yaml":
+            raise InvalidDvcyamlError
+        return path, True
+
+    def _describe(self, **options: Any) -> dict[str, Any]:
+        """The content of the Open event."""
+        return {
+            **options,
+            "directory": os.path.realpath(self._dir),
+            "shown": self._dir,
+            "cwd": self._cwd,
+            "dvc_file": os.path.join(self._cwd, self._dvc_file),
+            "dvcyaml": self._writes_dvcyaml,
+            "report": self._report_mode,
+            "notebook": None,
+            "open_report": self._settings.open_report,
+            "resume": self._resume,
+            "continues": False,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "umask": platform.umask(),
+            "env": _environment(self._settings.local),
+            "opened": time_ns(),
+        }
+
+    def _notebook_path(self) -> str:
+        key = places.run_key(self._run["directory"], self._run["run_id"])
+        path = os.path.join(places.run_folder(self._settings.home, key), "notebook.md")
+        self._run["notebook"] = path
+        return path
+
+    def _take_up(self) -> None:
+        """Go on where the directory's earlier run stopped."""
+        welcome = self._recorder.welcome()
+        for key, value in (welcome.summary or {}).items():
+            self._summary.restore(key, value)
+        self._step = welcome.step or 0
+        if self._step != 0:
+            self._step += 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, a Live becomes one that joins the same run."""
+        return _unpickled, (type(self),), {"run": self._run, "step": self._step, "dvc_file": self._dvc_file}
+
+    # -- where things are ----------------------------------------------------------------------------------------------
+
+    @property
+    def dir(self) -> str:
+        """The run's directory, as it was given."""
+        return self._dir
+
+    @property
+    def plots_dir(self) -> str:
+        """``{dir}/plots``."""
+        return os.path.join(self._dir, "plots")
+
+    @property
+    def artifacts_dir(self) -> str:
+        """``{dir}/artifacts``, where ``log_artifact(copy=True)`` copies to."""
+        return os.path.join(self._dir, "artifacts")
+
+    @property
+    def metrics_file(self) -> str:
+        """``{dir}/metrics.json``, the summary."""
+        return os.path.join(self._dir, "metrics.json")
+
+    @property
+    def params_file(self) -> str:
+        """``{dir}/params.yaml``."""
+        return os.path.join(self._dir, "params.yaml")
+
+    @property
+    def dvc_file(self) -> str:
+        """The ``dvc.yaml`` that describes the run to DVC."""
+        return self._dvc_file
+
+    @property
+    def report_file(self) -> str | None:
+        """``{dir}/report.html`` or ``.md``; None without a report, or in a notebook."""
+        if self._report_mode in ("html", "md"):
+            return os.path.join(self._dir, f"report.{self._report_mode}")
+        return None
+
+    @property
+    def resume(self) -> bool:
+        """Whether this run goes on from an earlier one."""
+        return self._resume
+
+    @property
+    def run_id(self) -> str:
+        """What processes share that log into one run."""
+        run_id: str = self._run["run_id"]
+        return run_id
+
+    # -- step and summary ----------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """The current step; 0 before the first ``next_step``. May be set."""
+        return self._step or 0
+
+    @step.setter
+    def step(self, value: int) -> None:
+        if hasattr(value, "item"):
+            value = value.item()
+        if isinstance(value, bool) or not isinstance(value, int) or not -_LONGEST_STEP <= value <= _LONGEST_STEP:
+            raise InvalidDataTypeError("step", type(value))
+        self._step = value
+
+    def set_step(self, step: int) -> None:
+        """Set :attr:`step`."""
+        self.step = step
+
+    def get_step(self) -> int:
+        """:attr:`step`."""
+        return self.step
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The latest value of each metric, nested by the parts of its name; written to ``metrics.json``.
+
+        It may be read and changed, nested too; a change is logged when it is made.
+        """
+        latest = self._latest
+        while latest:
+            try:
+                name, value = latest.popitem()
+            except KeyError:  # another thread took the last one
+                break
+            self._summary.merge(name.split("/"), summary_value(value))
+        return self._summary
+
+    @summary.setter
+    def summary(self, content: Mapping[str, Any]) -> None:
+        self._latest.clear()
+        self._summary = Summary(self._summary_changed, content=content)
+        self._send_whole_summary()
+
+    def _summary_changed(self, action: str, path: list[Any], value: Any) -> None:
+        # What was logged before the change must not overwrite it when it is merged later.
+        if self._latest:
+            self.summary  # noqa: B018 - merges
+        self._recorder.append(events.Summary(time_ns(), self._step, action, path, value), to_value)
+
+    def _send_whole_summary(self) -> None:
+        self.summary  # noqa: B018 - merges what was logged before
+        self._recorder.append(events.Summary(time_ns(), self._step, "replace", [], self._summary.plain()), to_value)
+
+    # -- logging -------------------------------------------------------------------------------------------------------
+
+    def log_metric(self, name: str, val: Any, timestamp: bool = False, plot: bool | None = True) -> None:
+        """Log one value: a row of ``plots/metrics/{name}.tsv``, and the latest value in :attr:`summary`.
+
+        Args:
+            name: a relative path of plain components, such as ``"train/loss"``.
+            val: int, float or str, a numpy scalar, or an array or tensor without dimensions. NaN and infinity are kept.
+            timestamp: add the time of the call, in ms since the epoch, as the first column.
+            plot: False keeps the value in the summary only.
+
+        Raises:
+            InvalidDataTypeError: ``val`` is none of these.
+            InvalidNameError: ``name`` cannot name a file below the run's directory, or another metric's name is a
+                folder of it.
+        """
+        if type(val) is float and plot is True and timestamp is False:
+            template = self._templates.get(name)
+            if template is not None:
+                self._recorder.append_metric(template, self._step or 0, val)
+                self._latest[name] = val
+                return
+        self._log_any_metric(name, val, timestamp, plot)
+
+    def _log_any_metric(self, name: str, val: Any, timestamp: bool, plot: bool | None) -> None:
+        value = capture_scalar(name, val)
+        if name not in self._metric_names:
+            self._declare_metric(name)
+        flags = (events.METRIC_TIMESTAMP if timestamp else 0) | (events.METRIC_PLOT if plot else 0)
+        if flags == events.METRIC_PLOT and type(value) is float:
+            self._recorder.append_metric(self._templates[name], self._step or 0, value)
+        else:
+            self._recorder.append(events.Metric(time_ns(), self._step or 0, name, flags, value))
+        self._latest[name] = value
+
+    def _declare_metric(self, name: str) -> None:
+        _check(name, ".tsv")
+        parts = name.split("/")
+        for other in ["/".join(parts[:count]) for count in range(1, len(parts))]:
+            if other in self._metric_names:
+                raise InvalidNameError(
+                    f"the metric {name!r} cannot stand below the metric {other!r} in the summary; rename one of them"
+                )
+        below = next((other for other in list(self._metric_names) if other.startswith(f"{name}/")), None)
+        if below is not None:
+            raise InvalidNameError(f"{name!r} is a folder of the metric {below!r} in the summary; rename one of them")
+        self._templates[name] = events.MetricTemplate(name, events.METRIC_PLOT)
+        self._metric_names.add(name)
+
+    def log_param(self, name: str, val: Any) -> None:
+        """Log one parameter to ``params.yaml``. See :meth:`log_params`."""
+        self.log_params({name: val})
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters to ``params.yaml``: anything YAML has a form for, nested too.
+
+        Raises:
+            InvalidParameterTypeError: a value has no form in YAML; the message names its key.
+        """
+        self._recorder.append(events.Params(time_ns(), self._step, capture_params(params)))
+
+    def log_image(self, name: str, val: Any) -> None:
+        """Log an image as ``plots/images/{name}``.
+
+        Args:
+            name: a relative path that ends in ``.png``, ``.jpg``, ``.jpeg`` or ``.gif``.
+            val: a numpy array that Pillow can make an image of (shape ``(height, width)`` or ``(height, width, 3 or
+                4)``), a matplotlib figure (drawn now, and closed), a Pillow image, or the path of an image file (read
+                now).
+
+        Raises:
+            InvalidDataTypeError: ``val`` is none of these.
+            InvalidImageNameError: the suffix is none of these.
+            DataAlreadyLoggedError: the name was logged in this step already.
+            OSError: the file cannot be read.
+        """
+        name, form, info, data = capture_image(name, val)
+        _check(name)
+        self._once_per_step("image", name)
+        self._recorder.append(events.Image(time_ns(), self._step or 0, name, form, info, data), to_value)
+
+    def log_plot(
+        self,
+        name: str,
+        datapoints: Any = None,
+        x: Any = None,
+        y: str | list[str] | None = None,
+        template: str | None = "linear",
+        title: str | None = None,
+        x_label: str | None = None,
+        y_label: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Log data points as ``plots/custom/{name}.json``, to be drawn with the given properties.
+
+        The older form ``log_plot("roc", labels, predictions, **kwargs)`` is :meth:`log_sklearn_plot`.
+
+        Args:
+            name: a relative path of plain components.
+            datapoints: a list of dicts, a pandas DataFrame, a structured numpy array, or a 2-D one (its columns are
+                named 0, 1, ...).
+            x, y: keys of the data points for the axes; ``y`` may be a list of keys.
+            template: a template of ``dvc plots``.
+            title, x_label, y_label: text.
+
+        Raises:
+            InvalidDataTypeError: ``datapoints`` is none of these.
+            InvalidPlotTypeError: the older form with a name that is not a kind of plot.
+            DataAlreadyLoggedError: the name was logged in this step already.
+        """
+        if y is None:
+            labels = kwargs.pop("labels", datapoints)
+            predictions = kwargs.pop("predictions", x)
+            if name not in SKLEARN_KINDS:
+                raise InvalidPlotTypeError(name)
+            self.log_sklearn_plot(name, labels, predictions, title=title, x_label=x_label, y_label=y_label, **kwargs)
+            return
+        if kwargs:
+            raise TypeError(f"log_plot() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        table = capture_table(name, datapoints)
+        config = plot_config(x, y, template, title, x_label, y_label)
+        name = name.replace(".json", "")
+        _check(name, ".json")
+        self._once_per_step("plot", name)
+        self._recorder.append(events.Plot(time_ns(), self._step or 0, name, config, table), to_value)
+
+    def log_sklearn_plot(
+        self,
+        kind: str,
+        labels: Any,
+        predictions: Any,
+        name: str | None = None,
+        title: str | None = None,
+        x_label: str | None = None,
+        y_label: str | None = None,
+        normalized: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Log what scikit-learn computes from labels and predictions, as ``plots/sklearn/{name}.json``.
+
+        Args:
+            kind: ``"calibration"``, ``"confusion_matrix"``, ``"det"``, ``"precision_recall"`` or ``"roc"``.
+            labels: the true labels, shape ``(n,)``.
+            predictions: the predicted labels for ``"confusion_matrix"``, else scores or probabilities; shape ``(n,)``.
+            name: of the plot; the kind if not given.
+            title, x_label, y_label: text.
+            normalized: show a confusion matrix as shares of its rows.
+            kwargs: passed on to the scikit-learn function of that kind.
+
+        Raises:
+            InvalidPlotTypeError: no such kind.
+            InvalidDataLengthError: labels and predictions differ in length.
+            InvalidDataTypeError: something that cannot be sent as an array or a list.
+            DataAlreadyLoggedError: the name was logged in this step already.
+        """
+        name, config, true, predicted, options = capture_curve(
+            kind, name, labels, predictions, kwargs, title, x_label, y_label, normalized
+        )
+        _check(name, ".json")
+        self._once_per_step("plot", name)
+        event = events.Curve(time_ns(), self._step or 0, name, kind, config, true, predicted, options)
+        self._recorder.append(event, to_value)
+
+    def _once_per_step(self, kind: str, name: str) -> None:
+        if self._last_wins:
+            return
+        key, step = (kind, name), self._step or 0
+        if self._logged_at.get(key) == step:
+            raise DataAlreadyLoggedError(name, step)
+        self._logged_at[key] = step
+
+    def log_artifact(
+        self,
+        path: str | os.PathLike[str],
+        type: str | None = None,
+        name: str | None = None,
+        desc: str | None = None,
+        labels: list[str] | None = None,
+        meta: dict[str, Any] | None = None,
+        copy: bool = False,
+        cache: bool = True,
+    ) -> None:
+        """Track a file or directory with DVC, with the content that it has now, and annotate it in ``dvc.yaml``.
+
+        Args:
+            path: an existing file or directory.
+            type: such as ``"model"`` or ``"dataset"``.
+            name: of the artifact; the stem of the path if not given.
+            desc, labels, meta: annotations.
+            copy: track a copy in ``{dir}/artifacts`` instead of the path itself.
+            cache: add it to DVC's cache; False only annotates.
+
+        Outside a DVC or Git repository, or without DVC, this warns and does nothing.
+
+        Raises:
+            InvalidDataTypeError: ``path`` is not a path.
+            OSError: it cannot be read.
+        """
+        reason = repository.artifact_warning(path, self._cwd, os.environ)
+        captured = capture_artifact(
+            path,
+            type,
+            name,
+            desc,
+            labels,
+            meta,
+            copy,
+            cache,
+            cwd=self._cwd,
+            snapshots=None if reason else self._recorder.producer().snapshots,
+        )
+        if reason is not None:
+            logger.warning(reason)
+            return
+        self._recorder.append(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
+
+    def cache(self, path: str | os.PathLike[str]) -> None:
+        """Track a file or directory with DVC, with the content that it has now."""
+        self.log_artifact(path)
+
+    # -- steps and outputs ---------------------------------------------------------------------------------------------
+
+    def next_step(self) -> None:
+        """End the current step: summary, ``dvc.yaml`` and report are due, and the step grows by one."""
+        step = self._step
+        if step is None:
+            step = 0
+        if self._summary.untracked():
+            self._send_whole_summary()
+        self._recorder.append_step(step)
+        self._latest["step"] = step
+        self._step = step + 1
+
+    def make_summary(self) -> None:
+        """Write :attr:`summary` to ``metrics.json``. ``next_step`` and ``end`` do it too."""
+        self._make("summary")
+
+    def make_dvcyaml(self) -> None:
+        """Write ``dvc.yaml``. ``next_step`` and ``end`` do it too, unless ``dvcyaml=False``."""
+        self._make("dvcyaml")
+
+    def make_report(self) -> None:
+        """Write the report. ``next_step`` and ``end`` do it too."""
+        self._make("report")
+
+    def sync(self) -> None:
+        """Write summary, ``dvc.yaml`` and report."""
+        self._make("sync")
+
+    def _make(self, what: str) -> None:
+        if what in ("summary", "sync"):
+            if self._summary.untracked():
+                self._send_whole_summary()
+            if self._step is not None:
+                self._latest["step"] = self._step
+        self._recorder.append(events.Make(time_ns(), self._step, what))
+
+    def monitor_system(
+        self,
+        interval: float = 0.05,
+        num_samples: int = 20,
+        directories_to_monitor: dict[str, str] | None = None,
+    ) -> None:
+        """Log usage of CPU, memory, disks and NVIDIA GPUs as metrics below ``system/``.
+
+        Args:
+            interval: seconds between samples, at most 0.1.
+            num_samples: samples averaged into one row, 1 to 30.
+            directories_to_monitor: name to path; the partition that holds each is watched. ``{"main": "/"}`` if not
+                given.
+
+        Raises:
+            ValueError: a key of ``directories_to_monitor`` cannot be part of a metric's name.
+        """
+        if self._monitor is not None:
+            self._monitor.end()
+        self._monitor = SystemMonitor(self.log_metric, interval, num_samples, directories_to_monitor)
+
+    # -- waiting and reading -------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when everything logged before is in the tree.
+
+        Raises:
+            TimeoutError: ``timeout`` seconds have passed; nothing is lost.
+            DaemonUnavailableError: no daemon can be had; nothing is lost.
+        """
+        self._recorder.flush(timeout)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What was logged and could not be written, oldest first: each with run, event and cause."""
+        return list(self._recorder.faults)
+
+    def read_latest(self) -> dict[str, Any]:
+        """What ``metrics.json`` holds, after everything logged so far is in the tree; empty where there is none."""
+        self.flush()
+        try:
+            with open(os.path.join(self._run["directory"], "metrics.json"), encoding="utf-8") as file:
+                latest: dict[str, Any] = json.load(file)
+        except FileNotFoundError:
+            return {}
+        return latest
+
+    def read_step(self) -> int:
+        """The step that ``metrics.json`` holds, or 0."""
+        step: int = self.read_latest().get("step", 0)
+        return step
+
+    def end(self) -> None:
+        """End the run: return when everything logged is in the tree, with summary, ``dvc.yaml`` and report final.
+
+        With ``save_dvc_exp=True`` the experiment is saved. Inside a ``with`` block it does nothing, since leaving the
+        block ends the run. Ctrl-C leaves at once; what is not written yet is written by the daemon.
+        """
+        if self._inside_with:
+            return
+        if self._monitor is not None:
+            self._monitor.end()
+            self._monitor = None
+        if self._summary.untracked():
+            self._send_whole_summary()
+        if "step" in self.summary:
+            self._step = self._summary["step"]
+        elif self._step is not None:
+            self._latest["step"] = self._step
+        self._recorder.end(self._step)
+        if self._notebook is not None:
+            self._notebook.refresh()
+
+    def __enter__(self) -> Live:
+        self._inside_with = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._inside_with = False
+        self.end()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._settings = from_environment()
+        self._dir = state["run"]["shown"]
+        self._resume = False
+        self._report_mode = state["run"]["report"]
+        self._dvc_file = state["dvc_file"]
+        self._cwd = state["run"]["cwd"]
+        self._run = state["run"]
+        self._notebook = None
+        self._begin(Recorder(self._settings, self._run, joins=True), state["step"])
+
+
+def _unpickled(cls: type[Live]) -> Live:
+    return cls.__new__(cls)
+
+
+def _check(name: str, suffix: str = "") -> None:
+    try:
+        check_name(name, suffix)
+    except errors.InvalidNameError as exc:
+        raise InvalidNameError(str(exc)) from None
+
+
+def _report_mode(report: str | None) -> str | None:
+    if report == "auto":
+        return "md" if flag(os.environ, "CI") and repository.installed("matplotlib") else "html"
+    if report not in (None, "html", "md", "notebook"):
+        raise InvalidReportModeError(report)
+    if report == "notebook" and not inside_notebook():
+        logger.warning("report='notebook' needs a notebook to show it in; there will be no report")
+        return None
+    if report in ("md", "notebook") and not repository.installed("matplotlib"):
+        logger.warning(f"report={report!r} needs matplotlib (pip install 'lived[markdown]'); there will be no report")
+        return None
+    return report
+
+
+#: What of the environment a daemon elsewhere is told: what DVC's work looks at, and nothing that may be a secret.
+_TOLD_ELSEWHERE = ("DVC_", "DVCLIVE_", "LIVED_", "GIT_AUTHOR_", "GIT_COMMITTER_")
+
+
+def _environment(local: bool) -> dict[str, str]:
+    if local:
+        return dict(os.environ)
+    return {key: value for key, value in os.environ.items() if key.startswith(_TOLD_ELSEWHERE)}

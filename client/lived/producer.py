@@ -1,0 +1,154 @@
+"""A producer: one ``Live`` in one process, with a journal and a shipper of its own.
+
+It ties the two together and gives what is above it three verbs: append, flush and finish. What always holds: the
+producer's folder is locked by this process before the first segment is in it, so that a daemon can tell a journal
+nobody is sending from one whose trainer lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lived_protocol import events, messages, places
+
+from lived import system
+from lived.error import DaemonUnavailableError
+from lived.journal import Journal
+from lived.settings import SEGMENT_SIZE, Settings
+from lived.shipper import Fault, Shipper
+
+logger = logging.getLogger("lived")
+
+#: What of the run the hello says; the Open event has all of it.
+HELLO_KEYS = ("run_id", "directory", "resume", "continues", "pid", "host", "opened")
+#: How often somebody who waits looks whether waiting still makes sense, in seconds.
+LOOK_SECONDS = 0.1
+
+
+class Producer:
+    """Appends events to a journal of its own and has them shipped. ``run`` is the content of the Open event."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: dict[str, Any],
+        on_fault: Callable[[Fault], None],
+        on_tick: Callable[[], None] | None = None,
+    ) -> None:
+        self.pid = os.getpid()
+        self._settings = settings
+        identity = os.urandom(16)
+        self.folder = places.journal_folder(settings.home, identity.hex())
+        hello = {key: run[key] for key in HELLO_KEYS}
+        self._lock = self._claim(hello)
+        self.journal = Journal(self.folder, identity, settings.journal_limit, SEGMENT_SIZE)
+        self.journal.append(events.encode(events.Open(run["opened"], None, run)), "Open")
+        self.shipper = Shipper(self.journal, settings, hello, on_fault, on_tick)
+
+    def _claim(self, hello: dict[str, Any]) -> system.FileLock | None:
+        """Lock the folder and say whose it is; None where the disk cannot have it (the journal says so)."""
+        try:
+            system.private_folder(self._settings.home)
+            system.private_folder(os.path.dirname(self.folder))
+            if system.on_network_disk(self.folder) and not _said_network_disk:
+                _said_network_disk.append(True)
+                logger.warning(
+                    f"the journal in {self._settings.home} lies on a network disk, which makes calls slow; "
+                    "set LIVED_HOME to a local one"
+                )
+            os.mkdir(self.folder, 0o700)
+            lock = system.FileLock.acquire(os.path.join(self.folder, "lock"))
+            temporary = os.path.join(self.folder, "producer.json.tmp")
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(hello, file)
+            os.replace(temporary, os.path.join(self.folder, "producer.json"))
+            return lock
+        except OSError:
+            return None  # the journal falls back to memory and warns, naming the folder
+
+    @property
+    def snapshots(self) -> str:
+        """Folder for copies of files that were logged by path."""
+        return os.path.join(self.folder, "files")
+
+    def append(self, event: events.Event, default: Callable[[Any], Any] | None = None) -> None:
+        """Append ``event`` to the journal."""
+        kind = type(event)
+        self.journal.append(events.encode(event, default), kind.__name__, media=kind in events.MEDIA)
+
+    def flush(self, timeout: float | None, report: bool = False, waiting: Waiting | None = None) -> None:
+        """Return when everything appended so far is in the tree.
+
+        ``waiting`` is told how far it is, about ten times a second.
+
+        Raises:
+            TimeoutError: ``timeout`` seconds have passed; nothing is lost.
+            DaemonUnavailableError: no daemon can be had; nothing is lost.
+        """
+        wait = self.shipper.barrier(report)
+        started = time.monotonic()
+        while not wait.reached.wait(self._pause(started, timeout)):
+            waited = time.monotonic() - started
+            if timeout is not None and waited >= timeout:
+                logged, acknowledged = self.shipper.backlog()
+                raise TimeoutError(
+                    f"not everything was in the tree after {timeout:g} s; {logged - acknowledged} bytes of the journal "
+                    "are on their way, and nothing is lost"
+                )
+            if reason := self.shipper.unavailable():
+                raise DaemonUnavailableError(f"{reason}. What was logged is kept in {self.folder}")
+            if waiting is not None:
+                waiting(waited, *self.shipper.backlog())
+
+    def _pause(self, started: float, timeout: float | None) -> float:
+        if timeout is None:
+            return LOOK_SECONDS
+        return max(0.0, min(LOOK_SECONDS, timeout - (time.monotonic() - started)))
+
+    def wait_welcome(self, timeout: float, waiting: Waiting) -> messages.Welcome:
+        """The daemon's welcome, once everything earlier runs logged into the directory is in the tree.
+
+        Raises:
+            TimeoutError: it did not come within ``timeout`` seconds.
+            DaemonUnavailableError: no daemon can be had.
+        """
+        started = time.monotonic()
+        while not self.shipper.welcomed.wait(LOOK_SECONDS):
+            if reason := self.shipper.unavailable():
+                raise DaemonUnavailableError(reason)
+            if time.monotonic() - started > timeout:
+                raise TimeoutError(f"the daemon did not answer within {timeout:g} s, so the run cannot be resumed")
+            waiting(time.monotonic() - started, *self.shipper.backlog())
+        assert self.shipper.welcome is not None
+        return self.shipper.welcome
+
+    def finish(self, delete: bool) -> None:
+        """Stop shipping. With ``delete`` all is in the tree and the journal goes; else it stays for the daemon."""
+        ended = self.shipper.stop(bye=delete)
+        if not ended:
+            return  # the thread still reads the journal: the mapping must stay
+        self.journal.close(delete)
+        if delete:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def leave(self) -> None:
+        """The process ends: see that somebody takes what is left in the journal."""
+        logged, acknowledged = self.shipper.backlog()
+        self.finish(delete=False)
+        if logged > acknowledged:
+            with contextlib.suppress(OSError):
+                self.shipper.start_daemon()
+
+
+Waiting = Callable[[float, int, int], None]
+_said_network_disk: list[bool] = []

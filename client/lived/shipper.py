@@ -1,0 +1,301 @@
+"""The shipper: a thread that carries journal bytes to the daemon and acknowledgements back.
+
+It is the only place in the client that knows of sockets. What always holds: it sends only committed bytes, in order,
+never further than the daemon's limit; it deletes journal only up to an acknowledged position; whatever happens to the
+daemon, it goes on trying, and no logging call ever waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lived_protocol import PROTOCOL_VERSION, __version__, messages
+from lived_protocol.errors import InvalidMessageError
+
+from lived.discovery import Discovery
+from lived.journal import Journal
+from lived.settings import Settings
+
+if TYPE_CHECKING:
+    import zmq
+
+logger = logging.getLogger("lived")
+
+#: How often the journal is looked at for new bytes: while they keep coming, and after a second without any. Seconds.
+BUSY_SECONDS, IDLE_SECONDS = 0.02, 0.1
+#: How often it is checked that the daemon lives while something is owed to us, in seconds.
+CHECK_SECONDS = 0.25
+#: With something owed and nothing heard for so long, the daemon is greeted anew; doubles up to the second. Seconds.
+SILENCE_SECONDS, LONGEST_SILENCE = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that was logged and could not be done. ``time`` is nanoseconds since the epoch."""
+
+    time: int
+    run: str
+    event: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.event} of run {self.run}: {self.cause}"
+
+
+@dataclass
+class _Wait:
+    """A barrier somebody waits for."""
+
+    position: int
+    report: bool
+    reached: threading.Event = field(default_factory=threading.Event)
+    sent: bool = False
+
+
+class Shipper:
+    """Ships one journal. ``run`` is what the hello says of the run; ``producer`` its 16 bytes."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        settings: Settings,
+        run: dict[str, Any],
+        on_fault: Callable[[Fault], None],
+        on_tick: Callable[[], None] | None = None,
+    ) -> None:
+        self._journal = journal
+        self._settings = settings
+        self._run = run
+        self._on_fault = on_fault
+        self._on_tick = on_tick
+        self._discovery = Discovery(settings)
+        self._waits: dict[int, _Wait] = {}
+        self._waits_lock = threading.Lock()
+        self._number = 0
+        self._sent = 0
+        self._limit = 0
+        self._welcomed = False
+        self._refused = ""
+        self._heard = 0.0
+        self._silence = SILENCE_SECONDS
+        self._checked = 0.0
+        self._stop = threading.Event()
+        self._bye = False
+        self.acknowledged = 0
+        self.welcome: messages.Welcome | None = None
+        self.welcomed = threading.Event()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(self._wake_read, False)
+        self._thread = threading.Thread(target=self._main, name="lived-shipper", daemon=True)
+        self._thread.start()
+
+    # -- called from other threads -------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look at the journal now."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._wake_write, b"!")
+
+    def barrier(self, report: bool) -> _Wait:
+        """Ask to be told when everything logged so far is in the tree."""
+        wait = _Wait(self._journal.committed, report)
+        with self._waits_lock:
+            self._number += 1
+            self._waits[self._number] = wait
+        self.wake()
+        return wait
+
+    def unavailable(self) -> str:
+        """Why waiting for the daemon makes no sense; empty while it does."""
+        if self._refused:
+            return self._refused
+        if self._discovery.hopeless:
+            return f"the daemon does not start: {self._discovery.reason}"
+        if not self._thread.is_alive() and not self._stop.is_set():
+            return "the shipper thread has ended; this is a fault of lived's own, its traceback is in the log"
+        return ""
+
+    def backlog(self) -> tuple[int, int]:
+        """Bytes logged, and bytes acknowledged."""
+        return self._journal.committed, self.acknowledged
+
+    def stop(self, bye: bool, timeout: float = 2.0) -> bool:
+        """End the thread; with ``bye``, tell the daemon that nothing more will come. True if it has ended."""
+        self._bye = bye
+        self._stop.set()
+        self.wake()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def start_daemon(self) -> None:
+        """See to it that a daemon is there to take over what this process leaves behind."""
+        self._discovery.ensure()
+        self._discovery.leave()
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            self._discovery.ensure()
+            import zmq
+
+            with zmq.Context() as context:
+                self._loop(zmq, context)
+        except Exception:
+            logger.exception("lived's shipper thread failed; what is logged stays in the journal")
+        finally:
+            os.close(self._wake_read)
+            write, self._wake_write = self._wake_write, -1
+            os.close(write)
+
+    def _loop(self, zmq: Any, context: zmq.Context[Any]) -> None:
+        socket = self._connect(zmq, context)
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(self._wake_read, zmq.POLLIN)
+        try:
+            quiet_since = time.monotonic()
+            while not self._stop.is_set():
+                busy = time.monotonic() - quiet_since < 1.0
+                ready = dict(poller.poll((BUSY_SECONDS if busy else IDLE_SECONDS) * 1000))
+                if self._wake_read in ready:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._wake_read, 4096)
+                if socket in ready:
+                    self._receive(zmq, socket)
+                if self._send(zmq, socket) or ready:
+                    quiet_since = time.monotonic()
+                self._look_after_daemon(zmq, socket)
+                if self._on_tick is not None:
+                    self._on_tick()
+                self._journal.append_deferred()
+                self._journal.prepare()
+            if self._bye and self._welcomed:
+                socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)
+        finally:
+            socket.close(linger=500 if self._bye else 0)
+            self._discovery.leave()
+
+    def _connect(self, zmq: Any, context: zmq.Context[Any]) -> Any:
+        socket = context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.IDENTITY, self._journal.producer)
+        socket.setsockopt(zmq.SNDHWM, 0)  # what is in flight is bounded by the daemon's limit, in bytes
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a daemon that is not there
+        if not self._settings.local:
+            socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+            socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
+            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 20000)
+        socket.connect(self._settings.endpoint)
+        return socket
+
+    def _hello(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
+        self._welcomed = False
+        self._heard = time.monotonic()
+        folder = self._journal.folder if self._settings.local else ""
+        hello = messages.Hello(
+            PROTOCOL_VERSION, __version__, self._journal.producer, self._journal.first, folder, self._run
+        )
+        with contextlib.suppress(zmq.Again):  # nobody is there yet: said again when the silence has lasted
+            socket.send_multipart(messages.encode(hello), zmq.NOBLOCK)
+
+    def _owed(self) -> bool:
+        """Whether we wait for anything from the daemon."""
+        return not self._welcomed or self.acknowledged < self._journal.committed or bool(self._waits)
+
+    def _look_after_daemon(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
+        now = time.monotonic()
+        if not self._owed() or self._refused or now - self._checked < CHECK_SECONDS:
+            return
+        self._checked = now
+        if not self._discovery.ensure():
+            self._heard = 0.0
+            self._welcomed = False
+            self._silence = SILENCE_SECONDS
+        elif now - self._heard > (self._silence if self._welcomed else min(self._silence, SILENCE_SECONDS)):
+            self._hello(zmq, socket)
+            self._silence = min(self._silence * 2, LONGEST_SILENCE)
+
+    # -- sending and receiving -----------------------------------------------------------------------------------------
+
+    def _send(self, zmq: Any, socket: zmq.Socket[Any]) -> bool:
+        if not self._welcomed:
+            return False
+        sent = False
+        try:
+            while self._sent < (stop := min(self._journal.committed, self._limit)):
+                data = self._journal.read(self._sent, min(messages.MAX_PIECE, stop - self._sent))
+                if not data:
+                    break
+                socket.send_multipart(messages.encode(messages.Data(self._sent, data)), zmq.NOBLOCK)
+                self._sent += len(data)
+                sent = True
+            with self._waits_lock:
+                unsent = [(number, wait) for number, wait in self._waits.items() if not wait.sent]
+            for number, wait in unsent:
+                if wait.position <= self._sent:
+                    barrier = messages.Barrier(number, wait.position, wait.report)
+                    socket.send_multipart(messages.encode(barrier), zmq.NOBLOCK)
+                    wait.sent = True
+        except zmq.Again:
+            pass  # the connection is gone; sending goes on after the next welcome
+        return sent
+
+    def _receive(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
+        while True:
+            try:
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = messages.decode(parts)
+            except InvalidMessageError as exc:
+                logger.warning(f"the daemon at {self._settings.endpoint} sent something unreadable: {exc}")
+                continue
+            self._heard = time.monotonic()
+            self._handle(zmq, socket, message)
+
+    def _handle(self, zmq: Any, socket: zmq.Socket[Any], message: messages.Message) -> None:
+        if isinstance(message, messages.Acknowledge):
+            self._silence = SILENCE_SECONDS
+            self._limit = message.limit
+            if message.position > self.acknowledged:
+                self.acknowledged = message.position
+                self._journal.release(message.position)
+        elif isinstance(message, messages.Welcome):
+            if message.position < 0:
+                self._hello(zmq, socket)
+            else:
+                self._begin(message)
+        elif isinstance(message, messages.Answer):
+            with self._waits_lock:
+                wait = self._waits.pop(message.number, None)
+            if wait is not None:
+                wait.reached.set()
+        elif isinstance(message, messages.Fault):
+            if message.fatal:
+                self._refused = message.cause
+            self._on_fault(Fault(message.time, message.run, message.event, message.cause))
+
+    def _begin(self, welcome: messages.Welcome) -> None:
+        """Send from the position the daemon names, and ask again for every barrier still open."""
+        self._sent = max(welcome.position, self._journal.first)
+        self._limit = welcome.limit
+        self._welcomed = True
+        self._silence = SILENCE_SECONDS
+        with self._waits_lock:
+            for wait in self._waits.values():
+                wait.sent = False
+        if self.welcome is None:
+            self.welcome = welcome
+        self.welcomed.set()
