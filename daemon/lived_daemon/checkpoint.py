@@ -1,0 +1,125 @@
+"""Checkpoints: what a daemon must know to go on with a run exactly where another one stopped.
+
+A checkpoint is a cut through one run: the producers' positions, the length of each appended file at those positions,
+and the run's state at them. The file becomes the run's checkpoint by a rename, so there is always a whole one; its
+checksum tells a damaged one, which is set aside and said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from lived_protocol import PROTOCOL_VERSION, places, values
+from lived_protocol.errors import InvalidEventError
+
+from lived_daemon.writers.files import replace_in
+
+logger = logging.getLogger("lived_daemon")
+
+_MAGIC = b"LIVEDCUT"
+_HEAD = struct.Struct("<8sHxxI")
+#: Runs that ended are remembered for ``lived status``; the oldest beyond this number are forgotten.
+MAX_REMEMBERED = 200
+
+
+@dataclass
+class Checkpoint:
+    """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    due: list[bool] = field(default_factory=list)
+    dvc: dict[str, Any] = field(default_factory=dict)
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """The content of a checkpoint file."""
+    body = values.pack([checkpoint.positions, checkpoint.lengths, checkpoint.state, checkpoint.due, checkpoint.dvc])
+    return _HEAD.pack(_MAGIC, PROTOCOL_VERSION, crc32(body)) + body
+
+
+def decode(content: bytes) -> Checkpoint:
+    """The inverse of :func:`encode`.
+
+    Raises:
+        ValueError: damaged, or another version's.
+    """
+    if len(content) < _HEAD.size:
+        raise ValueError("too short")
+    magic, version, check = _HEAD.unpack_from(content)
+    body = content[_HEAD.size :]
+    if magic != _MAGIC:
+        raise ValueError("not a checkpoint")
+    if version != PROTOCOL_VERSION:
+        raise ValueError(f"written in version {version} of the format, this program reads {PROTOCOL_VERSION}")
+    if crc32(body) != check:
+        raise ValueError("its checksum does not match")
+    try:
+        return Checkpoint(*values.unpack(body))
+    except (InvalidEventError, TypeError) as exc:
+        raise ValueError(str(exc)) from exc
+
+
+class Store:
+    """The folder ``LIVED_HOME/runs/{run key}`` of one run."""
+
+    def __init__(self, home: str, run_key: str, fsync: bool) -> None:
+        self.path = places.run_folder(home, run_key)
+        self._fsync = fsync
+
+    def load(self) -> Checkpoint | None:
+        """The run's checkpoint, or None. A damaged one is set aside as ``checkpoint.damaged``."""
+        path = os.path.join(self.path, "checkpoint")
+        try:
+            with open(path, "rb") as file:
+                return decode(file.read())
+        except FileNotFoundError:
+            return None
+        except ValueError as exc:
+            aside = f"{path}.damaged"
+            os.replace(path, aside)
+            logger.error(
+                f"{path}: {exc}; set aside as {aside}, and the run is written from what its journals still hold"
+            )
+            return None
+
+    def save(self, content: bytes) -> None:
+        """Make ``content`` the run's checkpoint.
+
+        Raises:
+            OSError: it cannot be written; the old one stands.
+        """
+        self._replace("checkpoint", content)
+
+    def save_status(self, status: dict[str, Any]) -> None:
+        """Keep what ``lived status`` shows of the run when no daemon has it."""
+        self._replace("run.json", json.dumps(status).encode())
+
+    def _replace(self, name: str, content: bytes) -> None:
+        os.makedirs(self.path, mode=0o700, exist_ok=True)
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            replace_in(folder, name, content, 0o600, self._fsync)
+        finally:
+            os.close(folder)
+
+
+def remembered(home: str) -> list[dict[str, Any]]:
+    """What is known of every run of ``home``, oldest first."""
+    base = os.path.join(home, "runs")
+    found: list[dict[str, Any]] = []
+    with contextlib.suppress(FileNotFoundError):
+        for key in os.listdir(base):
+            with contextlib.suppress(OSError, ValueError), open(os.path.join(base, key, "run.json"), "rb") as file:
+                status = json.load(file)
+                if isinstance(status, dict):
+                    found.append({**status, "key": key})
+    return sorted(found, key=lambda status: str(status.get("updated", "")))

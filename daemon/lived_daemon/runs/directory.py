@@ -1,0 +1,63 @@
+"""When and where a run may write: its directory, who had it before, and what happens when a later run takes it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from lived_daemon import system
+
+
+class Directory:
+    """The directory of one run. ``released`` is set once an earlier run has let go of it (None: nobody had it)."""
+
+    def __init__(self, path: str, run_id: str, released: threading.Event | None = None) -> None:
+        self.path = path
+        self.moved = False
+        #: Events logged before this time (ns) went with the directory that a later run has taken.
+        self.ignore_before = 0
+        self._run_id = run_id
+        self._taken = path
+        self._released = released
+        self._waited = released is not None
+        self._lock_fd: int | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether the run may write."""
+        return self._released is None or self._released.is_set()
+
+    def just_became_free(self) -> bool:
+        """True once, when a directory that had to be waited for is free."""
+        waited, self._waited = self._waited, False
+        return waited
+
+    def lock(self) -> bool:
+        """Hold the directory against other daemons; False while one of them has it."""
+        if self._lock_fd is None:
+            self._lock_fd = system.lock_directory(self.path)
+        return self._lock_fd is not None
+
+    def unlock(self) -> None:
+        """Let other daemons have it."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def move(self, time: int) -> None:
+        """A later run took the directory at ``time`` (ns): from now on this one's is beside it."""
+        self.moved_to(f"{self._taken}@{self._run_id}", time)
+
+    def moved_to(self, path: str, ignore_before: int) -> None:
+        """The directory is ``path``, as it was decided before."""
+        self.moved = path != self._taken
+        self.path = path
+        self.ignore_before = ignore_before
+
+    def moved_run(self, run: dict[str, Any]) -> dict[str, Any]:
+        """The content of an Open event for the directory as it is now."""
+        dvc_file = run["dvc_file"]
+        if os.path.realpath(os.path.dirname(dvc_file)) == run["directory"]:
+            dvc_file = os.path.join(self.path, "dvc.yaml")
+        return {**run, "directory": self.path, "dvc_file": dvc_file, "ignore_before": self.ignore_before}

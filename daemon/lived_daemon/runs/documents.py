@@ -1,0 +1,224 @@
+"""The documents of a run that are rewritten whole: which are due, and how often they may be written.
+
+``params.yaml``, ``metrics.json`` and ``dvc.yaml`` are coalesced: however often they fall due, they are written a few
+times a second, and once more at the end. The report, whose cost grows with the run, is made at a pace that keeps it to
+a small share of one core.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lived_daemon.dvc import signals
+from lived_daemon.runs.operations import Due
+from lived_daemon.runs.state import Existing, RunState
+from lived_daemon.writers import documents, dvcyaml, report
+from lived_daemon.writers.files import Tree, heals, replace_file
+from lived_daemon.writers.rows import FOLDER as METRICS_FOLDER
+
+#: Seconds between two writes of the small documents.
+DOCUMENT_SECONDS = 0.25
+#: The report may take this share of one core; and this many seconds pass at least between two.
+REPORT_SHARE, REPORT_SECONDS = 0.03, 2.0
+
+
+@dataclass
+class Wanted:
+    """What has fallen due and is not written yet."""
+
+    params: bool = False
+    summary: bool = False
+    dvcyaml: bool = False
+    report: bool = False
+    step: int | None = None
+
+    def add(self, due: Due) -> None:
+        """Add what an event wants."""
+        self.params = self.params or due.params
+        self.summary = self.summary or due.summary
+        self.dvcyaml = self.dvcyaml or due.dvcyaml
+        self.report = self.report or due.report
+        if due.step is not None:
+            self.step = due.step
+
+    @property
+    def small(self) -> bool:
+        """Whether anything but the report is due."""
+        return self.params or self.summary or self.dvcyaml or self.step is not None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is due."""
+        return self.small or self.report
+
+    def dump(self) -> list[bool]:
+        """For a checkpoint."""
+        return [self.params, self.summary, self.dvcyaml, self.report]
+
+
+class Documents:
+    """Writes the small documents of one run into ``tree``."""
+
+    def __init__(self, tree: Tree, due: list[bool]) -> None:
+        self._tree = tree
+        self.wanted = Wanted(*due)
+        self._next = 0.0
+
+    def is_time(self, now: float) -> bool:
+        """Whether something is due and may be written again; ``now`` is monotonic seconds."""
+        return self.wanted.small and now >= self._next
+
+    def write(self, state: RunState) -> None:
+        """Write what is due.
+
+        Raises:
+            OSError: the disk does not take it; what is not written stays due if that may heal.
+            ValueError: the user's dvc.yaml cannot be edited; it is not due any more.
+        """
+        self._next = time.monotonic() + DOCUMENT_SECONDS
+        self._write_one("params", lambda: self._tree.replace("params.yaml", documents.render_yaml(state.params)))
+        self._write_one("summary", lambda: self._tree.replace("metrics.json", _render_summary(state)))
+        step, self.wanted.step = self.wanted.step, None
+        if step is not None:
+            self._signal_step(state, step)
+        self._write_one("dvcyaml", lambda: self._write_dvcyaml(state))
+
+    def _write_one(self, name: str, write: Callable[[], None]) -> None:
+        """Write the document ``name`` if it is due; it stays due only where waiting can help."""
+        if not getattr(self.wanted, name):
+            return
+        setattr(self.wanted, name, False)
+        try:
+            write()
+        except OSError as exc:
+            setattr(self.wanted, name, heals(exc))
+            raise
+
+    def _write_dvcyaml(self, state: RunState) -> None:
+        path = state.run["dvc_file"]
+        existing: str | None = None
+        try:
+            with open(path, encoding="utf-8") as file:
+                existing = file.read()
+        except FileNotFoundError:
+            pass
+        except UnicodeDecodeError as exc:
+            raise ValueError(f"{path} is not UTF-8 text, so it is left as it is: {exc}") from exc
+        text = dvcyaml.render_dvcyaml(existing, _entries(state))
+        if text != existing:
+            replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
+
+    def _signal_step(self, state: RunState, step: int) -> None:
+        path = signals.step_completed_path(state.run["cwd"], state.run["env"])
+        if path is not None:
+            signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
+
+
+def _render_summary(state: RunState) -> bytes:
+    return documents.render_json(state.final_summary())
+
+
+def _entries(state: RunState) -> dvcyaml.DvcyamlEntries:
+    directory = state.run["directory"]
+    return dvcyaml.DvcyamlEntries(
+        dvc_file=os.path.abspath(state.run["dvc_file"]),
+        directory=directory,
+        has_params=bool(state.params),
+        has_metrics=state.has_metrics or bool(state.final_summary()),
+        has_metric_files=state.has_metric_files,
+        has_images=state.has_images,
+        plots=[(os.path.join(directory, path), plot["config"]) for path, plot in state.plots.items()],
+        artifacts=state.artifacts,
+    )
+
+
+class ReportMaker:
+    """Makes the report of one run, at a pace that follows what the last one cost."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self.running = False
+
+    def is_time(self, now: float) -> bool:
+        """Whether the next may be made; ``now`` is monotonic seconds."""
+        return not self.running and now >= self._next
+
+    def make(self, state: ReportRequest, tree: Tree) -> list[str]:
+        """Render the report and put it into the tree; what had to be left out, a sentence each. Runs in the pool."""
+        started = time.monotonic()
+        try:
+            return _make_report(state, tree)
+        finally:
+            took = time.monotonic() - started
+            self._next = time.monotonic() + max(REPORT_SECONDS, took / REPORT_SHARE)
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """Which report, and what is to be in it. ``notebook`` is where the report for a notebook goes."""
+
+    mode: str
+    inputs: report.ReportInputs
+    notebook: str | None
+    umask: int
+    open_in_browser: bool
+
+
+def report_request(state: RunState) -> ReportRequest:
+    """The report of the run as it stands."""
+    curves: dict[str, Any] = {}
+    custom: dict[str, Any] = {}
+    for plot in state.plots.values():
+        if plot["curve"] is None:
+            custom[plot["name"]] = dict(plot["config"])
+        else:
+            curves[plot["name"]] = (plot["curve"], dict(plot["config"]))
+    inputs = report.ReportInputs(state.run["directory"], curves, custom, state.run["cwd"])
+    run = state.run
+    return ReportRequest(run["report"], inputs, run["notebook"], run["umask"], run["open_report"])
+
+
+def _make_report(request: ReportRequest, tree: Tree) -> list[str]:
+    if request.mode == "html":
+        made = report.render_html(request.inputs)
+        tree.replace("report.html", made.text.encode())
+    elif request.mode == "md":
+        with tempfile.TemporaryDirectory(prefix="lived-report-") as scratch:
+            made = report.render_markdown(request.inputs, scratch)
+            for picture in made.pictures:
+                with open(os.path.join(scratch, picture), "rb") as file:
+                    tree.replace(picture, file.read())
+        tree.replace("report.md", made.text.encode())
+    else:
+        made = report.render_notebook_markdown(request.inputs)
+        if request.notebook is not None:
+            os.makedirs(os.path.dirname(request.notebook), mode=0o700, exist_ok=True)
+            replace_file(request.notebook, made.text.encode(), 0o077, fsync=False)
+    return list(made.complaints)
+
+
+def read_existing(directory: str) -> Existing:
+    """What an earlier run left in ``directory``, for one that resumes it. What cannot be read counts as not there."""
+    import json
+
+    existing = Existing(metric_files=os.path.isdir(os.path.join(directory, METRICS_FOLDER)))
+    try:
+        with open(os.path.join(directory, "metrics.json"), encoding="utf-8") as file:
+            summary = json.load(file)
+        if isinstance(summary, dict):
+            existing.summary = summary
+    except (FileNotFoundError, ValueError):
+        pass
+    try:
+        with open(os.path.join(directory, "params.yaml"), "rb") as raw:
+            params = documents.load_yaml(raw.read())
+        if isinstance(params, dict):
+            existing.params = params
+    except (FileNotFoundError, documents.DamagedDocumentError):
+        pass
+    return existing

@@ -1,0 +1,166 @@
+"""What arrives for one run: its producers, the pieces of their journals, and the frames that are to be applied.
+
+It welcomes producers, drops what repeats, sets aside what is damaged, reads from disk what a dead process left, and
+tells each producer how far it may send. It applies nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from lived_protocol import PROTOCOL_VERSION, __version__, frames, messages
+from lived_protocol.errors import GapError
+from lived_protocol.session import WINDOW, Session
+
+from lived_daemon.ingest import orphans
+from lived_daemon.runs.feed import Feed
+
+logger = logging.getLogger("lived_daemon")
+
+#: Sends a message to a producer.
+Post = Callable[[bytes, messages.Message], None]
+#: Tells the trainer: what, why, and the producer it concerns.
+Say = Callable[[str, str, bytes], None]
+
+
+class Intake:
+    """The producers of one run. ``positions`` are those of the run's checkpoint, by producer (hex)."""
+
+    def __init__(self, home: str, post: Post, say: Say) -> None:
+        self.feeds: dict[bytes, Feed] = {}
+        self.positions: dict[str, int] = {}
+        self._home = home
+        self._post = post
+        self._say = say
+
+    # -- producers -----------------------------------------------------------------------------------------------------
+
+    def attach(self, hello: messages.Hello) -> Feed:
+        """A producer greets, for the first time or again; it is to be welcomed."""
+        feed = self.feeds.get(hello.producer)
+        if feed is None:
+            position = self.positions.get(hello.producer.hex(), 0)
+            start = max(position, hello.first)
+            member = not hello.run.get("continues", False)
+            feed = Feed(hello.producer, hello.run, hello.journal, Session.at(start), start, position, member)
+            self.feeds[hello.producer] = feed
+            if hello.first > position:
+                self._say("journal", f"{hello.first - position} bytes of the journal are missing", hello.producer)
+        return feed
+
+    def welcome(self, feed: Feed, resumed: dict[str, Any] | None) -> None:
+        """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
+        feed.rewound = False
+        feed.told_limit = feed.limit()
+        step = resumed.get("step", 0) if resumed is not None else None
+        position = feed.session.received
+        welcome = messages.Welcome(PROTOCOL_VERSION, __version__, position, feed.told_limit, step, resumed)
+        self._post(feed.producer, welcome)
+        if feed.durable:
+            self._post(feed.producer, messages.Acknowledge(feed.durable, feed.told_limit))
+
+    def forget(self, producer: bytes) -> None:
+        """Nothing more will come from ``producer``, and all it sent is in the tree."""
+        self.feeds.pop(producer, None)
+
+    def read_rest(self, producer: bytes) -> bool:
+        """The process of ``producer`` is gone: read what it left. False if that is known already."""
+        feed = self.feeds.get(producer)
+        if feed is None or feed.gone:
+            return False
+        feed.gone = True
+        feed.rest = orphans.pieces(feed.journal, feed.session.received) if feed.journal else None
+        return True
+
+    # -- pieces --------------------------------------------------------------------------------------------------------
+
+    def take(self, producer: bytes, data: messages.Data) -> Feed | None:
+        """Take a piece of a producer's journal; the feed, if the producer has to be welcomed again to fill a gap."""
+        feed = self.feeds.get(producer)
+        if feed is None:
+            return None
+        try:
+            self._accept(feed, data.position, data.data)
+        except GapError:
+            rewound, feed.rewound = feed.rewound, True
+            return None if rewound else feed
+        feed.rewound = False
+        return None
+
+    def read_piece(self, feed: Feed) -> None:
+        """Take the next piece of what a dead process left on disk."""
+        assert feed.rest is not None
+        piece = next(feed.rest, None)
+        if piece is None:
+            feed.rest = None
+            if feed.session.pending:
+                logger.warning(f"the journal of {feed.producer.hex()} ends within an event, which is left out")
+            return
+        try:
+            self._accept(feed, *piece)
+        except GapError as exc:
+            self._say("journal", f"{exc.received - exc.expected} bytes of the journal are missing", feed.producer)
+            feed.session = Session.at(exc.received)
+            self._accept(feed, *piece)
+
+    def _accept(self, feed: Feed, position: int, data: bytes) -> None:
+        try:
+            feed.frames.extend(feed.session.accept(position, data))
+        except frames.DamagedStreamError as exc:
+            feed.frames.extend(exc.frames)
+            self._set_aside(feed)
+
+    def _set_aside(self, feed: Feed) -> None:
+        """Go on behind damage in a producer's stream, keeping what could not be read."""
+        at = feed.session.applied
+        while True:
+            try:
+                aside, found = feed.session.skip_damage()
+                break
+            except frames.DamagedStreamError as exc:
+                feed.frames.extend(exc.frames)
+        feed.frames.extend(found)
+        folder = os.path.join(self._home, "damaged")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        path = os.path.join(folder, f"{feed.producer.hex()}-{at}.damaged")
+        with open(path, "wb") as file:
+            file.write(aside)
+        self._say("journal", f"{len(aside)} bytes at position {at} are damaged; set aside as {path}", feed.producer)
+
+    # -- credit --------------------------------------------------------------------------------------------------------
+
+    def tell_limit(self, feed: Feed) -> None:
+        """Let a producer send more, once that is worth a message."""
+        limit = feed.limit()
+        if limit - feed.told_limit >= WINDOW // 4 and feed.open:
+            feed.told_limit = limit
+            self._post(feed.producer, messages.Acknowledge(feed.durable, limit))
+
+    def acknowledge(self, feed: Feed, position: int) -> None:
+        """Everything before ``position`` is in the tree for good."""
+        feed.durable = position
+        if not feed.gone:
+            feed.told_limit = feed.limit()
+            self._post(feed.producer, messages.Acknowledge(position, feed.told_limit))
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything has arrived that is not applied."""
+        return any(feed.frames or feed.rest is not None for feed in self.feeds.values())
+
+    def applied(self) -> dict[bytes, int]:
+        """The position of each producer behind its last applied event."""
+        return {feed.producer: feed.applied for feed in self.feeds.values()}
+
+    def all_done(self) -> bool:
+        """Whether there are producers, and each has ended or is gone and wholly applied."""
+        return bool(self.feeds) and all(feed.drained or feed.ended for feed in self.feeds.values())
+
+    def any_crashed(self) -> bool:
+        """Whether a member of the run is gone without having ended."""
+        return any(feed.drained and feed.member and not feed.ended for feed in self.feeds.values())

@@ -1,0 +1,82 @@
+"""Write operations: what the run state wants done, as values. The worker hands each to its writer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class AppendRow(NamedTuple):
+    """A row of a metric's file."""
+
+    name: str
+    time: int
+    step: int
+    flags: int
+    value: Any
+
+
+class WriteImage(NamedTuple):
+    """An image file; ``form``, ``info`` and ``data`` as in the event."""
+
+    path: str
+    name: str
+    form: str
+    info: dict[str, Any]
+    data: bytes
+
+
+class WriteCurve(NamedTuple):
+    """What scikit-learn computes."""
+
+    path: str
+    name: str
+    curve: str
+    labels: Any
+    predictions: Any
+    options: dict[str, Any]
+
+
+class WritePlot(NamedTuple):
+    """The data points of a custom plot."""
+
+    path: str
+    name: str
+    table: dict[str, Any]
+
+
+class Track(NamedTuple):
+    """A file or folder for DVC."""
+
+    path: str
+    shown: str
+    snapshot: str | None
+    copy: bool
+    cache: bool
+
+
+class Clear(NamedTuple):
+    """Remove what an earlier run wrote into the directory."""
+
+
+class Due(NamedTuple):
+    """Documents to be written soon. ``step`` is one that was completed, or None."""
+
+    params: bool = False
+    summary: bool = False
+    dvcyaml: bool = False
+    report: bool = False
+    step: int | None = None
+
+
+class Finish(NamedTuple):
+    """The run has ended: everything final, then the experiment saved."""
+
+
+class Say(NamedTuple):
+    """Tell the trainer."""
+
+    event: str
+    cause: str
+
+
+Operation = AppendRow | WriteImage | WriteCurve | WritePlot | Track | Clear | Due | Finish | Say

@@ -1,0 +1,235 @@
+"""Where a run's write operations go: one table from the kind of operation to what carries it out.
+
+Rows are buffered and appended in the run's own thread; everything heavy becomes a job of the pool; DVC's work is done
+one request after the other in a process of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from lived_daemon.checkpoint import Checkpoint
+from lived_daemon.dvc import signals
+from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
+from lived_daemon.pool import Job
+from lived_daemon.runs.documents import Documents, ReportMaker, report_request
+from lived_daemon.runs.operations import AppendRow, Clear, Due, Operation, Track, WriteCurve, WriteImage, WritePlot
+from lived_daemon.runs.state import RunState
+from lived_daemon.writers import artifacts, curves, documents, images, plots
+from lived_daemon.writers.clearing import clear
+from lived_daemon.writers.files import Tree
+from lived_daemon.writers.rows import RowWriter
+
+logger = logging.getLogger("lived_daemon")
+
+#: Tells the trainer: what (``"log_image 'a.png'"``), why, and the producer it concerns.
+Say = Callable[[str, str, bytes], None]
+_DVC = "dvc"
+
+
+class Output:
+    """Everything that is written for one run. ``submit`` hands a job to the run's pool."""
+
+    def __init__(self, state: RunState, checkpoint: Checkpoint, fsync: bool, submit: Callable[[Job], None], say: Say):
+        self._state = state
+        self._submit = submit
+        self._say = say
+        run = state.run
+        self.tree = Tree(run["directory"], run["umask"], fsync)
+        self.pool_tree = Tree(run["directory"], run["umask"], fsync)
+        self.rows = RowWriter(self.tree, dict(checkpoint.lengths))
+        self.documents = Documents(self.tree, checkpoint.due)
+        self.report = ReportMaker()
+        self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
+        self._dvc_begun = False
+        self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
+            AppendRow: self._append_row,
+            WriteImage: self._write_image,
+            WriteCurve: self._write_curve,
+            WritePlot: self._write_plot,
+            Track: self._track,
+            Clear: self._clear,
+            Due: self._fall_due,
+        }
+
+    def execute(self, operation: Operation, producer: bytes) -> None:
+        """Carry out ``operation`` for ``producer``, or see that it will be."""
+        self._table[type(operation)](operation, producer)
+
+    def dvc_remembered(self) -> dict[str, Any]:
+        """What a checkpoint must keep of DVC's work."""
+        return self._dvc.remembered
+
+    # -- the table -----------------------------------------------------------------------------------------------------
+
+    def _append_row(self, row: AppendRow, _: bytes) -> None:
+        self.rows.add(row.name, (row.time, row.step, row.flags, row.value))
+
+    def _write_image(self, image: WriteImage, producer: bytes) -> None:
+        def work() -> None:
+            self._replace(image.path, images.encode_image(image.name, image.form, image.info, image.data))
+
+        self._submit(Job(image.path, f"log_image {image.name!r}", len(image.data), work, producer))
+
+    def _write_curve(self, curve: WriteCurve, producer: bytes) -> None:
+        def work() -> None:
+            points = curves.compute_curve(curve.curve, curve.labels, curve.predictions, curve.options)
+            self._replace(curve.path, documents.render_json(points))
+
+        size = _weight(curve.labels) + _weight(curve.predictions)
+        self._submit(Job(curve.path, f"log_sklearn_plot {curve.name!r}", size, work, producer))
+
+    def _write_plot(self, plot: WritePlot, producer: bytes) -> None:
+        def work() -> None:
+            self._replace(plot.path, documents.render_json(plots.table_records(plot.table)))
+
+        self._submit(Job(plot.path, f"log_plot {plot.name!r}", _weight(plot.table), work, producer))
+
+    def _replace(self, path: str, content: bytes) -> None:
+        self.pool_tree.check_root()
+        self.pool_tree.replace(path, content)
+
+    def _clear(self, _: Clear, __: bytes) -> None:
+        self.tree.make_root()
+        clear(self.tree)
+
+    def _fall_due(self, due: Due, _: bytes) -> None:
+        self.documents.wanted.add(due)
+
+    # -- the report ----------------------------------------------------------------------------------------------------
+
+    def submit_report(self) -> None:
+        """Have the report made."""
+        request = report_request(self._state)
+        self.documents.wanted.report = False
+        self.report.running = True
+
+        def work() -> None:
+            try:
+                self.pool_tree.check_root()
+                for complaint in self.report.make(request, self.pool_tree):
+                    logger.warning(f"report of {request.inputs.directory}: {complaint}")
+            finally:
+                self.report.running = False
+
+        self._submit(Job("report", "make_report", 0, work))
+
+    # -- DVC -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def wants_dvc(self) -> bool:
+        """Whether the run has to do with DVC from its beginning."""
+        run = self._state.run
+        return bool(run["save_dvc_exp"] or run["cache_images"] or run["env"].get("DVC_ROOT"))
+
+    def begin_dvc(self) -> None:
+        """Have DVC know of the run."""
+        self._submit(Job(_DVC, "dvc", 0, self._begin_dvc))
+
+    def _begin_dvc(self) -> None:
+        if self._dvc_begun:
+            return
+        run = self._state.run
+        self._ask_dvc(
+            "begin",
+            directory=run["directory"],
+            dvc_file=run["dvc_file"],
+            dvcyaml=run["dvcyaml"],
+            save_dvc_exp=run["save_dvc_exp"],
+            exp_name=run["exp_name"],
+            exp_message=run["exp_message"],
+            pid=run["pid"],
+        )
+        self._dvc_begun = True
+
+    def _ask_dvc(self, method: str, producer: bytes = b"", event: str = "dvc", **params: Any) -> None:
+        reply = self._dvc.request(method, **params)
+        for warning in reply.get("warnings", []):
+            self._say(event, warning, producer)
+
+    def _track(self, track: Track, producer: bytes) -> None:
+        label = f"log_artifact {track.shown!r}"
+
+        def work() -> None:
+            snapshot, path = track.snapshot, track.path
+            if track.copy and snapshot is not None:
+                run = self._state.run
+                path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"])
+            if track.cache:
+                self._begin_dvc()
+                self._ask_dvc("add", producer, label, path=path, snapshot=None if track.copy else snapshot)
+
+        self._submit(Job(_DVC, label, 0, work, producer))
+
+    def cache_images(self) -> None:
+        """Have DVC track the images."""
+
+        def work() -> None:
+            self._begin_dvc()
+            path = os.path.join(self._state.run["directory"], "plots", "images")
+            self._ask_dvc("cache_images", images_path=path)
+
+        self._submit(Job(_DVC, "cache_images", 0, work))
+
+    def finish_dvc(self) -> None:
+        """Have the experiment saved, where one is to be, and the signal files removed."""
+
+        def work() -> None:
+            if self._dvc_begun or self.wants_dvc:
+                self._begin_dvc()
+                run = self._state.run
+                self._ask_dvc(
+                    "finish", directory=run["directory"], dvc_file=run["dvc_file"] if run["dvcyaml"] else None
+                )
+            self.remove_signals()
+
+        self._submit(Job(_DVC, "save_dvc_exp", 0, work))
+
+    def remove_signals(self) -> None:
+        """Remove the signal files that speak of a living trainer."""
+        run = self._state.run
+        for path in (signals.step_completed_path(run["cwd"], run["env"]), signals.only_path(run["cwd"])):
+            if path is not None:
+                signals.remove_signal(path, run["pid"])
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Have everything written so far on the disk."""
+        self.rows.sync()
+        self.tree.sync_folders()
+        self.pool_tree.sync_folders()
+
+    def close(self) -> None:
+        """Let go of everything open."""
+        self.rows.close()
+        self.tree.close()
+        self.pool_tree.close()
+        with contextlib.suppress(DvcError):
+            self._dvc.close()
+
+
+def explain(error: BaseException) -> str:
+    """An error as a sentence for the person at the trainer."""
+    if isinstance(error, DvcUnavailable):
+        return "DVC is not installed; pip install 'lived[dvc]'"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _weight(value: Any) -> int:
+    """Roughly how many bytes of memory ``value`` holds."""
+    if isinstance(value, (bytes, str)):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(_weight(entry) for entry in value.values())
+    if isinstance(value, tuple):
+        return sum(_weight(entry) for entry in value)
+    if isinstance(value, list):
+        return 32 * len(value)
+    return 32

@@ -1,0 +1,207 @@
+"""Which run has which directory, and which thread serves which producer.
+
+One directory, one run: a later run takes a directory over, and what an earlier living one logs from then on lands
+beside it. All of this is decided here, in the receiver's thread, by the times at which the runs were opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, NamedTuple
+
+from lived_protocol import PROTOCOL_VERSION, __version__, messages, places
+
+from lived_daemon import checkpoint
+from lived_daemon.ingest import orphans
+from lived_daemon.runs import commands
+from lived_daemon.runs.directory import Directory
+from lived_daemon.runs.intake import Post
+from lived_daemon.runs.worker import Worker
+
+logger = logging.getLogger("lived_daemon")
+
+#: Keys a hello must have, with the type of each.
+_HELLO = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
+
+
+class _Latest(NamedTuple):
+    """The run that was opened last in a directory."""
+
+    opened: int
+    key: str
+    pid: int
+    host: str
+
+
+class Registry:
+    """All runs of one daemon. Only the receiver's thread calls it."""
+
+    def __init__(self, home: str, fsync: bool, post: Post) -> None:
+        self._home = home
+        self._fsync = fsync
+        self._post = post
+        self._workers: dict[str, Worker] = {}
+        self._of_producer: dict[bytes, Worker] = {}
+        self._holders: dict[str, Worker] = {}
+        self._latest: dict[str, _Latest] = {}
+        for status in checkpoint.remembered(home):
+            self._note(status["directory"], int(status.get("opened", 0)), status["key"], 0, "")
+
+    def _note(self, directory: str, opened: int, key: str, pid: int, host: str) -> None:
+        known = self._latest.get(directory)
+        if known is None or opened >= known.opened:
+            self._latest[directory] = _Latest(opened, key, pid, host)
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def hello(self, hello: messages.Hello) -> None:
+        """A producer greets.
+
+        Raises:
+            ValueError: what it says of its run is incomplete.
+        """
+        for key, kind in _HELLO.items():
+            if not isinstance(hello.run.get(key), kind):
+                raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
+        worker = self._of_producer.get(hello.producer)
+        if worker is None or worker.finished.is_set():
+            worker = self._worker_for(hello)
+            self._of_producer[hello.producer] = worker
+        worker.inbox.put(commands.Attach(hello))
+
+    def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
+        """Hand a producer's message to its run; False if the producer is not known."""
+        worker = self._of_producer.get(producer)
+        if worker is None or worker.finished.is_set():
+            return False
+        if isinstance(message, messages.Data):
+            worker.inbox.put(commands.Piece(producer, message))
+        elif isinstance(message, messages.Barrier):
+            worker.inbox.put(commands.Ask(producer, message))
+        else:
+            worker.inbox.put(commands.Left(producer))
+            del self._of_producer[producer]
+        return True
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def _worker_for(self, hello: messages.Hello) -> Worker:
+        run = hello.run
+        directory = run["directory"]
+        key = places.run_key(directory, run["run_id"])
+        worker = self._workers.get(key)
+        if worker is not None and not worker.finished.is_set():
+            return worker
+        latest = self._latest.get(directory)
+        late = latest is not None and latest.key != key and latest.opened > run["opened"] and not run.get("continues")
+        ready = None if late else self._free(directory, key, hello)
+        place = Directory(directory, run["run_id"], ready)
+        worker = Worker(self._home, key, run, self._fsync, self._post, place)
+        self._workers[key] = worker
+        if late:
+            assert latest is not None
+            worker.inbox.put(commands.Move(latest.opened, latest.pid, latest.host, threading.Event()))
+        else:
+            self._holders[directory] = worker
+            self._note(directory, run["opened"], key, run["pid"], run["host"])
+        worker.start()
+        return worker
+
+    def _free(self, directory: str, key: str, hello: messages.Hello) -> threading.Event | None:
+        """See that an earlier run lets go of ``directory``; set when it has. None where nobody has it."""
+        holder = self._holders.get(directory)
+        if holder is None or holder.key == key or holder.finished.is_set():
+            return None
+        feeds = list(holder.intake.feeds.values())
+        self._notice_gone(holder)
+        living = [feed for feed in feeds if feed.open and not _is_gone(feed)]
+        if not living:
+            return holder.finished  # it has only to write what it has, and is closed when it is idle
+        released = threading.Event()
+        run = hello.run
+        if run["pid"] != holder.pid or run["host"] != holder.host:
+            self._post(
+                hello.producer,
+                messages.Fault(
+                    time.time_ns(),
+                    run["run_id"],
+                    "directory",
+                    f"process {holder.pid} is logging into {directory} as well; what it logs from now on goes to "
+                    f"{directory}@{holder.run_id}. Give both processes the same LIVED_RUN_ID to log into one run",
+                    fatal=False,
+                ),
+            )
+        holder.inbox.put(commands.Move(run["opened"], run["pid"], run["host"], released))
+        return released
+
+    def _notice_gone(self, worker: Worker) -> None:
+        for feed in list(worker.intake.feeds.values()):
+            if not feed.gone and _is_gone(feed):
+                worker.inbox.put(commands.Gone(feed.producer))
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look for producers whose process has ended, and for runs that have nothing left to do."""
+        for key, worker in list(self._workers.items()):
+            if worker.finished.is_set():
+                self._remove(key, worker)
+                continue
+            self._notice_gone(worker)
+            if worker.idle and not any(known is worker for known in self._of_producer.values()):
+                worker.inbox.put(commands.Close(time.monotonic() + 60.0))
+        for producer, worker in list(self._of_producer.items()):
+            if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
+                del self._of_producer[producer]
+
+    def _remove(self, key: str, worker: Worker) -> None:
+        del self._workers[key]
+        for directory, holder in list(self._holders.items()):
+            if holder is worker:
+                del self._holders[directory]
+        for producer, known in list(self._of_producer.items()):
+            if known is worker:
+                del self._of_producer[producer]
+
+    def adopt_orphans(self) -> int:
+        """Take the journals of this home that nobody sends; how many they are."""
+        found = [orphan for orphan in orphans.find(self._home) if orphan.producer not in self._of_producer]
+        for orphan in found:
+            hello = messages.Hello(PROTOCOL_VERSION, __version__, orphan.producer, 0, orphan.folder, orphan.hello)
+            try:
+                self.hello(hello)
+            except ValueError as exc:
+                logger.error(f"{orphan.folder} cannot be taken for a journal: {exc}")
+                continue
+            self._of_producer[orphan.producer].inbox.put(commands.Gone(orphan.producer))
+        return len(found)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any run is being served."""
+        return bool(self._workers)
+
+    def status(self) -> list[dict[str, Any]]:
+        """What ``lived status`` shows: the runs being served, then those remembered."""
+        served = [worker.status() for worker in self._workers.values()]
+        keys = set(self._workers)
+        earlier = [status for status in checkpoint.remembered(self._home) if status["key"] not in keys]
+        return served + [
+            {name: value for name, value in status.items() if name != "key"} for status in reversed(earlier)
+        ]
+
+    def close(self, seconds: float) -> None:
+        """Have every run write what has arrived, and end; after ``seconds`` at the latest."""
+        deadline = time.monotonic() + seconds
+        for worker in self._workers.values():
+            worker.inbox.put(commands.Close(deadline))
+        for worker in self._workers.values():
+            worker.join(max(0.0, deadline - time.monotonic()) + 10.0)
+            if worker.is_alive():
+                logger.error(f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay")
+
+
+def _is_gone(feed: Any) -> bool:
+    return bool(feed.journal) and orphans.is_gone(feed.journal, int(feed.hello["pid"]))

@@ -1,0 +1,258 @@
+"""The state of one run: events in, write operations out. Pure: no files, clocks, threads or sockets.
+
+It holds what cannot be read back from the tree: the summary, the parameters, which outputs there are and how they are
+to be shown. :meth:`RunState.dump` is what a checkpoint keeps of it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any
+
+from lived_protocol import events
+from lived_protocol.errors import InvalidEventError, InvalidNameError
+from lived_protocol.names import check_name
+from lived_protocol.values import Array
+
+from lived_daemon.runs.operations import (
+    AppendRow,
+    Clear,
+    Due,
+    Finish,
+    Operation,
+    Say,
+    Track,
+    WriteCurve,
+    WriteImage,
+    WritePlot,
+)
+
+#: How ``struct`` names the narrow floats that travel as arrays without dimensions.
+_FLOATS = {"f2": "e", "f4": "f"}
+_SCALARS = frozenset({int, float, str, bool, Array})
+
+
+@lru_cache(maxsize=1 << 16)
+def _check_metric(name: str) -> str:
+    return check_name(name, ".tsv")
+
+
+@dataclass
+class Existing:
+    """What the directory of a resumed run holds already."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    metric_files: bool = False
+
+
+@dataclass
+class RunState:
+    """One run. ``run`` is the content of the Open event that began it."""
+
+    run: dict[str, Any] = field(default_factory=dict)
+    step: int | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    params: dict[Any, Any] = field(default_factory=dict)
+    has_metrics: bool = False
+    has_metric_files: bool = False
+    has_images: bool = False
+    #: path in the tree -> {"name", "curve" (None for a custom plot), "config"}, in the order of their first call
+    plots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    ended: bool = False
+    crashed: bool = False
+    _latest: dict[str, Any] = field(default_factory=dict)
+
+    # -- in and out of a checkpoint ------------------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as values that can be packed."""
+        self._merge_latest()
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "_latest"}
+
+    @classmethod
+    def load(cls, state: dict[str, Any]) -> RunState:
+        """The inverse of :meth:`dump`."""
+        return cls(**state)
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def begin(self, event: events.Open, existing: Existing | None) -> list[Operation]:
+        """The run begins; ``existing`` is what it resumes, None for a run that starts from nothing."""
+        self.run = event.run
+        if existing is None:
+            return [Clear()]
+        self.summary = existing.summary
+        self.params = existing.params
+        self.has_metric_files = existing.metric_files
+        return []
+
+    def apply(self, event: events.Event) -> Iterable[Operation]:
+        """What ``event`` wants written.
+
+        Raises:
+            InvalidEventError: its content is not what its kind promises; the state is as before.
+        """
+        handler = _HANDLERS.get(type(event))
+        if handler is None:
+            raise InvalidEventError(f"{type(event).__name__} cannot stand here")
+        try:
+            return handler(self, event)
+        except (InvalidNameError, TypeError, KeyError, ValueError, AttributeError) as exc:
+            raise InvalidEventError(f"{type(event).__name__}: {exc}") from exc
+
+    def _metric(self, event: events.Metric) -> Iterable[Operation]:
+        if type(event.step) is not int or type(event.flags) is not int or type(event.value) not in _SCALARS:
+            raise InvalidEventError(f"the metric {event.name!r} has a step, flags or a value of a wrong type")
+        if type(event.value) is Array and (event.value.shape or event.value.dtype[1:] not in _FLOATS):
+            raise InvalidEventError(f"the metric {event.name!r} has a value of the type {event.value.dtype}")
+        self.ended = self.crashed = False
+        _check_metric(event.name)
+        self._latest[event.name] = event.value
+        self.has_metrics = True
+        if not event.flags & events.METRIC_PLOT:
+            return ()
+        self.has_metric_files = True
+        return (AppendRow(event.name, event.time, event.step, event.flags, event.value),)
+
+    def _next_step(self, event: events.Step) -> Iterable[Operation]:
+        self._merge_latest()
+        self.step = event.step + 1
+        self.summary["step"] = event.step
+        return (self._sync_due(event.step),)
+
+    def _sync_due(self, step: int | None = None) -> Due:
+        return Due(summary=True, dvcyaml=bool(self.run["dvcyaml"]), report=self.run["report"] is not None, step=step)
+
+    def _log_params(self, event: events.Params) -> Iterable[Operation]:
+        self.params.update(event.params)
+        return (Due(params=True),)
+
+    def _image(self, event: events.Image) -> Iterable[Operation]:
+        check_name(event.name)
+        self.has_images = True
+        return (WriteImage(f"plots/images/{event.name}", event.name, event.form, event.info, event.data),)
+
+    def _plot(self, event: events.Plot) -> Iterable[Operation]:
+        path = f"plots/custom/{check_name(event.name, '.json')}.json"
+        self._remember_plot(path, event.name, None, event.config)
+        return (WritePlot(path, event.name, event.table),)
+
+    def _curve(self, event: events.Curve) -> Iterable[Operation]:
+        path = f"plots/sklearn/{check_name(event.name, '.json')}.json"
+        self._remember_plot(path, event.name, event.curve, event.config)
+        return (WriteCurve(path, event.name, event.curve, event.labels, event.predictions, event.options),)
+
+    def _remember_plot(self, path: str, name: str, curve: str | None, config: dict[str, Any]) -> None:
+        # The first call decides how a plot is shown, as in DVCLive.
+        self.plots.setdefault(path, {"name": name, "curve": curve, "config": config})
+
+    def _artifact(self, event: events.Artifact) -> Iterable[Operation]:
+        path = event.path
+        if event.copy:
+            path = os.path.join(self.run["directory"], "artifacts", os.path.basename(path))
+        notes = dict(event.fields)
+        name = notes.pop("name", None)
+        if name is not None:
+            self.artifacts[name] = {"path": path, **notes}
+        return (Track(path, event.shown, event.snapshot, event.copy, event.cache),)
+
+    def _change_summary(self, event: events.Summary) -> Iterable[Operation]:
+        self._merge_latest()
+        if event.action == "replace":
+            self.summary = dict(event.value)
+        elif event.action == "set":
+            _place(self.summary, event.path[:-1])[event.path[-1]] = event.value
+        elif event.action == "delete":
+            _place(self.summary, event.path[:-1]).pop(event.path[-1], None)
+        else:
+            raise InvalidEventError(f"unknown change {event.action!r} of the summary")
+        return ()
+
+    def _make(self, event: events.Make) -> Iterable[Operation]:
+        if event.what in ("summary", "sync"):
+            self._merge_latest()
+            if event.step is not None:
+                self.summary["step"] = event.step
+        if event.what == "sync":
+            return (self._sync_due(),)
+        if event.what not in ("summary", "dvcyaml", "report"):
+            raise InvalidEventError(f"unknown output {event.what!r}")
+        return (Due(summary=event.what == "summary", dvcyaml=event.what == "dvcyaml", report=event.what == "report"),)
+
+    def _drop(self, event: events.Dropped) -> Iterable[Operation]:
+        for kind, count in event.counts.items():
+            self.dropped[kind] = self.dropped.get(kind, 0) + count
+        counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
+        return (Say("journal", f"no room for {counts} ({event.size} bytes)"),)
+
+    def _end(self, event: events.End) -> Iterable[Operation]:
+        self.conclude(event.step)
+        return (Finish(),)
+
+    def conclude(self, step: int | None) -> None:
+        """The step of a run that ends: the last completed one, if there is one."""
+        self._merge_latest()
+        if "step" in self.summary:
+            self.step = self.summary["step"]
+        elif step is not None:
+            self.summary["step"] = self.step = step
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def final_summary(self) -> dict[str, Any]:
+        """The content of ``metrics.json``."""
+        self._merge_latest()
+        return self.summary
+
+    @property
+    def names_anything(self) -> bool:
+        """Whether there is anything but the run's beginning."""
+        return bool(self.has_metrics or self.params or self.has_images or self.plots or self.artifacts or self.summary)
+
+    def _merge_latest(self) -> None:
+        for name, value in self._latest.items():
+            keys = name.split("/")
+            _place(self.summary, keys[:-1])[keys[-1]] = _summary_value(value)
+        self._latest.clear()
+
+
+def _place(summary: dict[Any, Any], keys: list[Any]) -> dict[Any, Any]:
+    """The nested dict at ``keys``, made where there is none."""
+    for key in keys:
+        below = summary.get(key)
+        if not isinstance(below, dict):
+            below = summary[key] = {}
+        summary = below
+    return summary
+
+
+def _summary_value(value: Any) -> Any:
+    """NaN and infinity stand in the summary as text, since JSON has no form for them."""
+    if type(value) is Array:
+        value = struct.unpack(f"{value.dtype[0]}{_FLOATS[value.dtype[1:]]}", value.data)[0]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+_HANDLERS: dict[type[Any], Callable[[RunState, Any], Iterable[Operation]]] = {
+    events.Metric: RunState._metric,
+    events.Step: RunState._next_step,
+    events.Params: RunState._log_params,
+    events.Image: RunState._image,
+    events.Plot: RunState._plot,
+    events.Curve: RunState._curve,
+    events.Artifact: RunState._artifact,
+    events.Summary: RunState._change_summary,
+    events.Make: RunState._make,
+    events.Dropped: RunState._drop,
+    events.End: RunState._end,
+}

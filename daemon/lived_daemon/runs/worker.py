@@ -1,0 +1,588 @@
+"""The thread of one run: it applies what has arrived, writes, and takes checkpoints.
+
+What always holds: events are applied one at a time and in order per producer; a position is acknowledged only when a
+checkpoint that covers it is on disk, and a checkpoint is written only when everything before it is in the tree; the
+thread takes in no more than a bounded amount that it has not written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from lived_protocol import events, messages
+from lived_protocol.errors import InvalidEventError
+
+from lived_daemon import checkpoint
+from lived_daemon.ingest import orphans
+from lived_daemon.pool import Job, StoppedError
+from lived_daemon.runs import commands
+from lived_daemon.runs.cut import Cut
+from lived_daemon.runs.directory import Directory
+from lived_daemon.runs.documents import read_existing
+from lived_daemon.runs.feed import Feed
+from lived_daemon.runs.intake import Intake, Post
+from lived_daemon.runs.jobs import Jobs
+from lived_daemon.runs.operations import Due, Finish, Say
+from lived_daemon.runs.output import Output, explain
+from lived_daemon.runs.state import RunState
+from lived_daemon.writers.files import heals
+from lived_daemon.writers.rows import existing_lengths
+
+logger = logging.getLogger("lived_daemon")
+
+#: How often rows are written and checkpoints taken, in seconds.
+TICK_SECONDS = 0.1
+#: Taking checkpoints may use this share of the thread's time.
+CUT_SHARE = 0.05
+#: Events applied before the clock is looked at again.
+BATCH = 2000
+#: Commands taken before anything is applied.
+COMMANDS = 256
+#: Seconds between two attempts at a disk that does not take rows or documents.
+RETRY_SECONDS = 1.0
+#: How long a producer that joins a run waits for the one that begins it, in seconds.
+JOIN_SECONDS = 10.0
+
+
+class Worker(threading.Thread):
+    """One run. ``header`` is what its first hello said; ``directory`` is when and where it may write."""
+
+    def __init__(self, home: str, key: str, header: dict[str, Any], fsync: bool, post: Post, directory: Directory):
+        super().__init__(name=f"run-{header['run_id'][:12]}", daemon=True)
+        self.key = key
+        self.run_id: str = header["run_id"]
+        self.pid: int = header["pid"]
+        self.host: str = header["host"]
+        self.opened: int = header["opened"]
+        self.directory = directory
+        self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
+        self.intake = Intake(home, post, self._say)
+        self.finished = threading.Event()
+        self.begun = time.monotonic()
+        self.faults = 0
+        self._fsync = fsync
+        self._post = post
+        self._store = checkpoint.Store(home, key, fsync)
+        self._checkpoint = checkpoint.Checkpoint()
+        self._state = RunState()
+        self._output: Output | None = None
+        self._jobs = Jobs(
+            self.name,
+            lambda job: self.inbox.put(commands.Done(job)),
+            lambda job, error: self.inbox.put(commands.Trouble(job, error)),
+        )
+        self._cut: Cut | None = None
+        self._next_tick = 0.0
+        self._next_cut = 0.0
+        self._blocked_until = 0.0
+        self._barriers: list[tuple[bytes, messages.Barrier]] = []
+        self._later: deque[commands.Command] = deque()
+        self._closing: float | None = None
+        self._said: set[str] = set()
+        self._asked_to_move: commands.Move | None = None
+        self._changed = False
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve the run until it is closed."""
+        try:
+            self._load()
+            while self._closing is None:
+                self._turn()
+            self._wind_up()
+        except Exception:
+            logger.exception(f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay")
+        finally:
+            self._let_go()
+            self.finished.set()
+
+    def _load(self) -> None:
+        found = self._store.load()
+        if found is None:
+            return
+        self._checkpoint = found
+        self.intake.positions = found.positions
+        if found.state:
+            self._state = RunState.load(found.state)
+            self.directory.moved_to(self._state.run["directory"], self._state.run.get("ignore_before", 0))
+
+    def _turn(self) -> None:
+        self._take_commands(self._pause())
+        if self._is_ready():
+            if self._asked_to_move is not None:
+                move, self._asked_to_move = self._asked_to_move, None
+                self._move(move)
+            self._work()
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._tick(now)
+
+    def _pause(self) -> float:
+        """How long to wait for a command, in seconds."""
+        if self._later or (self.intake.waiting and self._may_apply() and self.directory.free):
+            return 0.0
+        return max(0.0, self._next_tick - time.monotonic()) if self._has_work() else 1.0
+
+    def _has_work(self) -> bool:
+        output = self._output
+        if output is not None and (output.rows.buffered or output.documents.wanted.any):
+            return True
+        if self.intake.waiting or not self.directory.free:
+            return True
+        return bool(self._changed or self._barriers or self._cut or self._blocked_until)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is attached and nothing is left to do. Asked by the registry's thread."""
+        return not self.intake.feeds and not self._has_work() and not self._jobs.pending and self.inbox.empty()
+
+    def _take_commands(self, timeout: float) -> None:
+        if not self._later:
+            try:
+                self._later.append(self.inbox.get(timeout=timeout) if timeout else self.inbox.get_nowait())
+            except queue.Empty:
+                return
+        for _ in range(COMMANDS):
+            if not self._later:
+                if self.inbox.empty():
+                    return
+                self._later.append(self.inbox.get())
+            self._handle(self._later.popleft())
+
+    def _handle(self, command: commands.Command) -> None:
+        if isinstance(command, commands.Piece):
+            gap = self.intake.take(command.producer, command.data)
+            if gap is not None:
+                self._welcome(gap)
+        elif isinstance(command, commands.Done):
+            self._end_job(command.job)
+        elif isinstance(command, commands.Attach):
+            self._welcome(self.intake.attach(command.hello))
+        elif isinstance(command, commands.Ask):
+            self._barriers.append((command.producer, command.barrier))
+            self._next_tick = 0.0
+        elif isinstance(command, commands.Left):
+            self._forget(command.producer)
+        elif isinstance(command, commands.Gone):
+            self._changed = self.intake.read_rest(command.producer) or self._changed
+        elif isinstance(command, commands.Trouble):
+            self._say_once(
+                command.job.label, f"{explain(command.error)}; tried again until it works", command.job.producer
+            )
+        elif isinstance(command, commands.Move):
+            self._asked_to_move = command
+        else:
+            self._closing = command.deadline
+
+    def _welcome(self, feed: Feed) -> None:
+        """Welcome a producer; one that resumes, only when earlier runs have written all they had."""
+        if not feed.hello.get("resume"):
+            self.intake.welcome(feed, None)
+        elif self._is_ready():
+            self.intake.welcome(feed, read_existing(self.directory.path).summary)
+
+    def _forget(self, producer: bytes) -> None:
+        self.intake.forget(producer)
+        self._barriers = [(who, barrier) for who, barrier in self._barriers if who != producer]
+
+    # -- the directory -------------------------------------------------------------------------------------------------
+
+    def _is_ready(self) -> bool:
+        """Whether the directory is this run's to write."""
+        if not self.directory.free:
+            return False
+        if self.directory.just_became_free():
+            for feed in self.intake.feeds.values():
+                if feed.hello.get("resume"):
+                    self._welcome(feed)
+        return True
+
+    def _move(self, move: commands.Move) -> None:
+        """A later run has taken the directory: what was logged before is gone with it, the rest goes beside it."""
+        self._let_go()
+        self._cut = None
+        run, taken = self._state.run, self.directory.path
+        self.directory.move(move.time)
+        self._state = RunState(run=self.directory.moved_run(run) if run else {})
+        self._checkpoint = checkpoint.Checkpoint(positions=self._checkpoint.positions)
+        self._changed = True
+        move.released.set()
+        if (move.pid, move.host) != (self.pid, self.host):
+            for producer in self.intake.feeds:
+                self._say(
+                    "directory",
+                    f"process {move.pid} has begun a run in {taken}; what is logged here from now on goes to "
+                    f"{self.directory.path}. Give both processes the same LIVED_RUN_ID to log into one run",
+                    producer,
+                )
+
+    # -- applying ------------------------------------------------------------------------------------------------------
+
+    def _may_apply(self) -> bool:
+        return not self._jobs.full and time.monotonic() >= self._blocked_until
+
+    def _work(self) -> None:
+        """Apply what has arrived, a bounded amount of it."""
+        if not self._may_apply():
+            return
+        for feed in list(self.intake.feeds.values()):
+            if not self._state.run and not feed.member and time.monotonic() - self.begun < JOIN_SECONDS:
+                continue  # the run is begun by the producer it has joined
+            if feed.rest is not None and not feed.frames:
+                self.intake.read_piece(feed)
+                self._changed = True
+            for _ in range(min(BATCH, len(feed.frames))):
+                end, body = feed.frames[0]
+                if self._jobs.full or not self._apply(feed, body):
+                    return
+                feed.frames.popleft()
+                feed.applied = end
+                self._changed = True
+            self.intake.tell_limit(feed)
+
+    def _apply(self, feed: Feed, body: memoryview) -> bool:
+        """Apply one event; False if it has to wait."""
+        try:
+            event = events.decode(body)
+            if isinstance(event, events.Open):
+                return self._begin(event, feed)
+            if event.time < self.directory.ignore_before:
+                return True
+            if self._output is None and not self._open_output():
+                return False
+            assert self._output is not None
+            if isinstance(event, events.End):
+                return self._end(event, feed)
+            for operation in self._state.apply(event):
+                if isinstance(operation, Say):
+                    self._say(operation.event, operation.cause, feed.producer)
+                else:
+                    self._output.execute(operation, feed.producer)
+        except InvalidEventError as exc:
+            self._say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
+        except OSError as exc:
+            return self._block(exc, feed.producer)
+        return True
+
+    def _begin(self, event: events.Open, feed: Feed) -> bool:
+        """The first producer's Open begins the run; that of every other one joins it."""
+        if self._state.run:
+            return True
+        if self.directory.moved:
+            self._state.run = self.directory.moved_run(event.run)  # the directory is made when something lands there
+            return True
+        run = event.run
+        existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
+        begun = self._state.begin(event, existing)
+        if existing is not None:
+            self._checkpoint.lengths = existing_lengths(run["directory"])
+        try:
+            if self._open_output():
+                assert self._output is not None
+                for operation in begun:
+                    self._output.execute(operation, feed.producer)
+                if self._output.wants_dvc:
+                    self._output.begin_dvc()
+                return True
+        except OSError:
+            self._undo_begin()
+            raise
+        self._undo_begin()
+        return False
+
+    def _undo_begin(self) -> None:
+        """The directory cannot be had yet: the Open event is applied again later."""
+        self._state = RunState()
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def _open_output(self) -> bool:
+        """Be ready to write; False while another daemon has the directory."""
+        if not self._state.run:
+            raise InvalidEventError("its stream does not begin with Open")
+        output = Output(self._state, self._checkpoint, self._fsync, self._jobs.submit, self._say)
+        output.tree.make_root()
+        if not self.directory.lock():
+            output.close()
+            self._say_once("directory", f"another daemon writes into {self.directory.path}; waiting for it to leave")
+            self._blocked_until = time.monotonic() + RETRY_SECONDS
+            return False
+        output.rows.cut_back()
+        self._output = output
+        return True
+
+    def _have_output(self) -> bool:
+        """Whether the run can be written, which is arranged if need be."""
+        try:
+            return self._output is not None or self._open_output()
+        except OSError as exc:
+            self._block(exc, b"")
+            return False
+
+    def _block(self, exc: OSError, producer: bytes) -> bool:
+        """The disk does not take something: wait if that may heal, else say so and go on without it."""
+        if not heals(exc):
+            self._say("write", explain(exc), producer)
+            return True
+        self._blocked_until = time.monotonic() + RETRY_SECONDS
+        self._say_once("write", f"{explain(exc)} ({self.directory.path}); waiting, and nothing is lost", b"")
+        return False
+
+    # -- the end of the run --------------------------------------------------------------------------------------------
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether the run has lost its directory and logged nothing since."""
+        return self.directory.moved and not self._state.names_anything
+
+    def _end(self, event: events.End, feed: Feed) -> bool:
+        if not self._untouched:
+            others = [one for one in self.intake.feeds.values() if one is not feed and one.member and one.open]
+            for operation in self._state.apply(event):
+                if isinstance(operation, Finish) and not self._finish(save=not others):
+                    return False
+            self._state.ended = not others
+        feed.ended = True
+        return True
+
+    def _finish(self, save: bool) -> bool:
+        """Everything final; with ``save``, DVC's part too. False if the daemon has to leave first."""
+        output = self._output
+        assert output is not None
+        run = self._state.run
+        if not self._drain():
+            return False
+        if save and run["cache_images"] and self._state.has_images:
+            output.cache_images()
+        output.documents.wanted.add(Due(summary=True, dvcyaml=bool(run["dvcyaml"]), params=bool(self._state.params)))
+        if not self._drain():
+            return False
+        if run["report"] is not None:
+            output.submit_report()
+            if not self._drain():
+                return False
+        if save:
+            output.finish_dvc()
+        return self._drain()
+
+    def _drain(self) -> bool:
+        """Write all rows and due documents and wait for all jobs; False if the daemon has to leave first."""
+        while True:
+            written = self._write_rows() and self._write_documents(urgent=True)
+            if written and not self._jobs.pending:
+                return True
+            if self._closing is not None and time.monotonic() > self._closing:
+                return False
+            try:
+                command = self.inbox.get(timeout=0.2 if written else RETRY_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(command, (commands.Done, commands.Trouble, commands.Close)):
+                self._handle(command)
+            else:
+                self._later.append(command)
+
+    @property
+    def _must_conclude(self) -> bool:
+        """Whether the run has anything in its directory, and nobody has ended it."""
+        state = self._state
+        return bool(state.run) and not state.ended and not state.crashed and not self._untouched
+
+    def _conclude_crashed(self) -> None:
+        """All processes of the run are gone and it was not ended: write what it has as far as it goes."""
+        if not self._have_output():
+            return
+        assert self._output is not None
+        self._state.conclude(self._state.step)
+        if self._finish(save=False):
+            self._output.remove_signals()
+            self._state.crashed = True
+            self._changed = True
+            logger.warning(
+                f"run {self.run_id} in {self.directory.path} was not ended; it is complete as far as it went"
+            )
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def _end_job(self, job: Job) -> None:
+        if not self._jobs.ended(job) or isinstance(job.error, StoppedError):
+            return  # what was stopped is not done, so no cut that waits for it may become valid
+        if job.error is not None:
+            self._say(job.label, explain(job.error), job.producer)
+        if self._cut is not None and self._cut.job_ended(job):
+            self._save_cut(self._cut)
+
+    # -- ticks ---------------------------------------------------------------------------------------------------------
+
+    def _tick(self, now: float) -> None:
+        self._next_tick = now + TICK_SECONDS
+        if now < self._blocked_until or not self._is_ready():
+            return
+        self._blocked_until = 0.0
+        if self._must_conclude and self.intake.all_done() and self.intake.any_crashed():
+            self._conclude_crashed()
+        reached = self._reached_barriers()
+        if self._output is not None:
+            self._output.tree.check_root()
+            if not self._write_rows() or not self._write_documents(urgent=bool(reached)):
+                return
+            self._make_report(now, reached)
+        if self._cut is None and (reached or (self._changed and now >= self._next_cut)):
+            self._take_cut(reached)
+
+    def _write_rows(self) -> bool:
+        output = self._output
+        while output is not None and output.rows.buffered:
+            if not self._flush_rows(output):
+                return False
+        return True
+
+    def _flush_rows(self, output: Output) -> bool:
+        try:
+            output.rows.flush()
+        except (OSError, ValueError) as exc:
+            if isinstance(exc, OSError) and heals(exc):
+                return self._block(exc, b"")
+            name = output.rows.failing()
+            assert name is not None
+            lost = output.rows.discard(name)
+            self._say(f"log_metric {name!r}", f"{explain(exc)}; {lost} rows are left out", b"")
+        return True
+
+    def _write_documents(self, urgent: bool) -> bool:
+        output = self._output
+        assert output is not None
+        if not output.documents.wanted.small or not (urgent or output.documents.is_time(time.monotonic())):
+            return True
+        try:
+            output.documents.write(self._state)
+        except OSError as exc:
+            return self._block(exc, b"")
+        except ValueError as exc:
+            self._say("make_dvcyaml", str(exc), b"")
+        return True
+
+    def _make_report(self, now: float, reached: list[tuple[bytes, messages.Barrier]]) -> None:
+        output = self._output
+        assert output is not None
+        if not output.documents.wanted.report or self._state.run["report"] is None:
+            return
+        if output.report.is_time(now) or any(barrier.report for _, barrier in reached):
+            output.submit_report()
+
+    def _reached_barriers(self) -> list[tuple[bytes, messages.Barrier]]:
+        applied = self.intake.applied()
+        return [(who, barrier) for who, barrier in self._barriers if applied.get(who, -1) >= barrier.position]
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def _take_cut(self, reached: list[tuple[bytes, messages.Barrier]]) -> None:
+        started = time.monotonic()
+        self._barriers = [asked for asked in self._barriers if asked not in reached]
+        applied = self.intake.applied()
+        made = self._checkpoint = checkpoint.Checkpoint(
+            positions={**self._checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}},
+            state=self._state.dump() if self._state.run else {},
+        )
+        if self._output is not None:
+            made.lengths = self._output.rows.lengths
+            made.due = self._output.documents.wanted.dump()
+            made.dvc = self._output.dvc_remembered()
+        self._cut = Cut(checkpoint.encode(made), applied, set(self._jobs.pending), reached)
+        self._changed = False
+        now = time.monotonic()
+        self._next_cut = now + max(TICK_SECONDS, (now - started) / CUT_SHARE)
+        if not self._cut.jobs:
+            self._save_cut(self._cut)
+
+    def _save_cut(self, cut: Cut) -> None:
+        self._cut = None
+        try:
+            if self._fsync and self._output is not None:
+                self._output.sync()
+            self._store.save(cut.content)
+            self._store.save_status(self.status())
+        except OSError as exc:
+            self._changed = True
+            self._barriers = [*cut.answers, *self._barriers]
+            self._block(exc, b"")
+            return
+        for producer, position in cut.positions.items():
+            feed = self.intake.feeds.get(producer)
+            if feed is not None:
+                self.intake.acknowledge(feed, position)
+                if feed.drained and feed.applied == position:
+                    self._drop_journal(feed)
+        for producer, barrier in cut.answers:
+            self._post(producer, messages.Answer(barrier.number))
+
+    def _drop_journal(self, feed: Feed) -> None:
+        """All of a gone producer's journal is in the tree: delete it."""
+        if not feed.ended and feed.member and self._must_conclude:
+            return  # the run is concluded first, so that a daemon that dies before does it again
+        if feed.journal:
+            orphans.remove(feed.journal)
+        self._forget(feed.producer)
+        self._checkpoint.positions.pop(feed.producer.hex(), None)
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def _say(self, event: str, cause: str, producer: bytes) -> None:
+        """A fault: in the log, and to the trainer (to every one of the run if it concerns none alone)."""
+        self.faults += 1
+        logger.warning(f"run {self.run_id} in {self.directory.path}: {event}: {cause}")
+        fault = messages.Fault(time.time_ns(), self.run_id, event, cause, fatal=False)
+        for each in [producer] if producer else list(self.intake.feeds):
+            self._post(each, fault)
+
+    def _say_once(self, event: str, cause: str, producer: bytes = b"") -> None:
+        if cause not in self._said:
+            self._said.add(cause)
+            self._say(event, cause, producer)
+
+    def status(self) -> dict[str, Any]:
+        """What ``lived status`` shows of the run."""
+        feeds = list(self.intake.feeds.values())
+        is_open = any(feed.open for feed in feeds)
+        state = "crashed" if self._state.crashed else "ended" if self._state.ended and not is_open else "active"
+        return {
+            "id": self.run_id,
+            "directory": self.directory.path,
+            "state": state,
+            "step": self._state.step,
+            "producers": [feed.status() for feed in feeds],
+            "faults": self.faults,
+            "dropped": self._state.dropped,
+            "updated": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+            "opened": self.opened,
+        }
+
+    # -- leaving -------------------------------------------------------------------------------------------------------
+
+    def _wind_up(self) -> None:
+        """The daemon leaves: write what has arrived, as far as there is time, and take a last checkpoint."""
+        assert self._closing is not None
+        while time.monotonic() < self._closing and self._is_ready():
+            self._take_commands(0.0)
+            before = self.intake.applied()
+            self._work()
+            if self.intake.applied() == before and self.inbox.empty():
+                break
+        if self._output is not None and self._drain():
+            self._cut = None
+            self._take_cut(self._reached_barriers())
+
+    def _let_go(self) -> None:
+        self._jobs.abandon(timeout=5.0)
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        self.directory.unlock()

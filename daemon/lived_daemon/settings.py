@@ -1,0 +1,22 @@
+"""What one daemon is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: The embedded daemon leaves after this many seconds without a producer (LIVED_IDLE_SECONDS).
+DEFAULT_IDLE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``endpoint`` is a ZeroMQ address to bind; ``idle_seconds`` None means that it never leaves by itself."""
+
+    home: str
+    endpoint: str
+    lock_path: str
+    fsync: Literal["never", "checkpoint"] = "never"
+    idle_seconds: float | None = DEFAULT_IDLE_SECONDS
+    log_level: str = "INFO"
+    foreground: bool = False

@@ -1,0 +1,186 @@
+"""What the daemons and runs of one ``LIVED_HOME`` say of themselves: found, asked, and put together.
+
+A daemon is running while its lock file is locked; its pid is believed only then, because a number that was left behind
+may by now be another process. Where no daemon answers, the runs are those that were written down (``run.json``). This
+module reads and asks; it changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lived_protocol import messages, places, segments
+from lived_protocol.errors import InvalidMessageError
+
+from lived_daemon.system import is_locked
+
+#: How long a daemon has to answer, in seconds.
+ANSWER_SECONDS = 3.0
+#: Order in which runs are shown: what is going on first.
+_STATES = ("active", "crashed", "ended")
+
+Run = dict[str, Any]
+
+
+class NoAnswerError(Exception):
+    """A daemon could not be asked, or has not answered in time."""
+
+
+class DaemonRecord(NamedTuple):
+    """A running daemon, as its lock file has it."""
+
+    lock_path: str
+    pid: int
+    endpoint: str
+    version: str
+
+    def shown(self) -> dict[str, Any]:
+        """The form it has in ``lived status --json``."""
+        return {"pid": self.pid, "endpoint": self.endpoint, "version": self.version}
+
+
+@dataclass
+class Status:
+    """``daemon`` and ``runs`` are what ``lived status --json`` prints; the rest is for people."""
+
+    daemon: dict[str, Any] | None = None
+    runs: list[Run] = field(default_factory=list)
+    #: Daemons of other Python environments with the same home.
+    others: list[DaemonRecord] = field(default_factory=list)
+    #: Journals that hold events and that no trainer has open.
+    orphans: int = 0
+    #: What could not be found out, each a sentence.
+    notes: list[str] = field(default_factory=list)
+    #: Whether every daemon that was asked has answered.
+    answered: bool = True
+
+
+def running_daemons(home: str, own_lock: str) -> Iterator[DaemonRecord]:
+    """The daemons of ``home`` that are alive, the one whose lock is ``own_lock`` first.
+
+    A daemon that has only just taken its lock, and not written its name into it, is left out.
+    """
+    found = glob.glob(os.path.join(glob.escape(home), "daemons", "*.lock"))
+    for path in sorted(found, key=lambda path: (path != own_lock, path)):
+        if is_locked(path):
+            record = _read_json(path)
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                yield DaemonRecord(path, int(record["pid"]), str(record["endpoint"]), str(record["version"]))
+
+
+def own_lock(home: str) -> str:
+    """The lock file of the daemon of this user and Python environment."""
+    return places.daemon_lock(home, places.daemon_key(home, sys.prefix, os.getuid()))
+
+
+def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """The answer of the daemon at ``endpoint`` to a Control question, waiting at most ``timeout`` seconds.
+
+    Raises:
+        NoAnswerError: not an address, nobody there, or no answer in time.
+    """
+    import zmq
+
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    try:
+        socket.connect(endpoint)
+        socket.send_multipart(messages.encode(messages.Control(question)))
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if socket.poll(max(1, int(left * 1000))):
+                message = messages.decode(socket.recv_multipart())
+                if isinstance(message, messages.Reply):
+                    return message.content
+    except zmq.ZMQError as exc:
+        raise NoAnswerError(f"cannot ask the daemon at {endpoint}: {exc}") from exc
+    except InvalidMessageError as exc:
+        raise NoAnswerError(f"what answers at {endpoint} is not a daemon of this version: {exc}") from exc
+    finally:
+        socket.close()
+        context.term()
+    raise NoAnswerError(f"no daemon answers at {endpoint} (waited {timeout:g} s)")
+
+
+def gather(home: str, endpoint: str | None, timeout: float = ANSWER_SECONDS) -> Status:
+    """The state of things: at ``endpoint`` if given, else of all daemons of ``home``."""
+    status = Status(orphans=count_orphans(home))
+    runs: dict[str, Run] = {}
+    if endpoint is not None:
+        _add_answer(status, runs, endpoint, timeout)
+    else:
+        for record in running_daemons(home, own_lock(home)):
+            if status.daemon is None:
+                status.daemon = record.shown()
+            else:
+                status.others.append(record)
+            _add_answer(status, runs, record.endpoint, timeout)
+    if endpoint is None or not status.answered:
+        for run in read_runs(home, status.notes):
+            runs.setdefault(_identity(run), run)
+    status.runs = in_order(runs.values())
+    return status
+
+
+def _add_answer(status: Status, runs: dict[str, Run], endpoint: str, timeout: float) -> None:
+    try:
+        content = ask(endpoint, "status", timeout)
+    except NoAnswerError as exc:
+        status.answered = False
+        status.notes.append(str(exc))
+        return
+    if status.daemon is None:
+        status.daemon = content.get("daemon")
+    for run in content.get("runs", []):
+        runs[_identity(run)] = run
+
+
+def _identity(run: Run) -> str:
+    return f"{run.get('directory')}\0{run.get('id')}"
+
+
+def read_runs(home: str, notes: list[str]) -> Iterator[Run]:
+    """The runs that ``home`` has written down; one that cannot be read is said in ``notes``."""
+    for path in glob.glob(os.path.join(glob.escape(home), "runs", "*", "run.json")):
+        run = _read_json(path)
+        if isinstance(run, dict) and isinstance(run.get("directory"), str):
+            yield run
+        elif os.path.exists(path):
+            notes.append(f"{path} cannot be read and is left out")
+
+
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """``runs``, those going on first, then the crashed, then the ended; the latest of each first."""
+    latest = sorted(runs, key=lambda run: str(run.get("updated")), reverse=True)
+    return sorted(latest, key=lambda run: _STATES.index(run["state"]) if run.get("state") in _STATES else len(_STATES))
+
+
+def behind(run: Run) -> int:
+    """Bytes that the daemon has received of ``run`` and that are not in the tree for good."""
+    return sum(
+        max(0, producer.get("received", 0) - producer.get("acknowledged", 0)) for producer in run.get("producers", [])
+    )
+
+
+def count_orphans(home: str) -> int:
+    """How many journals hold segments and are held open by no trainer."""
+    found = glob.glob(os.path.join(glob.escape(home), "journal", "*", f"*{segments.SUFFIX}"))
+    folders = {os.path.dirname(path) for path in found}
+    return sum(not is_locked(os.path.join(folder, "lock")) for folder in folders)
+
+
+def _read_json(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,82 @@
+"""How ``lived status`` looks on a terminal: one table of runs, one line on the daemon, hints where something is left.
+
+Paths are never shortened, only folded, so that they can be copied; the table fits into 80 columns.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lived_daemon.status import Status, behind
+
+_COLOURS = {"active": "green", "crashed": "red", "ended": "dim"}
+
+
+def show(status: Status, home: str, limit: int) -> None:
+    """Print ``status``, with at most ``limit`` runs, to the standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=False)
+    if status.runs:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("run", overflow="fold", ratio=1)
+        table.add_column("state")
+        for name in ("step", "behind", "faults"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for run in status.runs[:limit]:
+            state = str(run.get("state", "?"))
+            faults = int(run.get("faults") or 0)
+            table.add_row(
+                Text(shown_path(str(run.get("directory")))),
+                Text(state, style=_COLOURS.get(state, "")),
+                "-" if run.get("step") is None else str(run["step"]),
+                human_size(behind(run)),
+                Text(str(faults), style="bold red" if faults else ""),
+            )
+        console.print(table)
+    if len(status.runs) > limit:
+        console.print(f"... and {len(status.runs) - limit} more (--all shows them)")
+    for line in lines(status, home, limit):
+        console.print(Text(line), soft_wrap=True)
+
+
+def lines(status: Status, home: str, limit: int) -> list[str]:
+    """What is said below the table."""
+    said = [
+        dropped_line(str(run.get("directory")), run["dropped"]) for run in status.runs[:limit] if run.get("dropped")
+    ]
+    if not status.runs:
+        said.append("no runs yet")
+    if status.daemon is None:
+        said.append(f"no daemon is running for {shown_path(home)}; the next Live() starts one")
+    else:
+        daemons = [status.daemon, *(record.shown() for record in status.others)]
+        said += [f"daemon {one['version']}, pid {one['pid']}, at {one['endpoint']}" for one in daemons]
+    if status.orphans:
+        journals = "1 journal is" if status.orphans == 1 else f"{status.orphans} journals are"
+        taker = "the next daemon takes what it holds" if status.daemon is None else "the daemon will take it"
+        said.append(f"{journals} left by trainers that have ended; {taker}")
+    return said
+
+
+def dropped_line(directory: str, dropped: dict[str, int]) -> str:
+    """What a full journal has cost a run; ``dropped`` is events per kind."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(dropped.items()))
+    return f"dropped for lack of room in {shown_path(directory)}: {counts}"
+
+
+def shown_path(path: str) -> str:
+    """``path`` with the user's home folder as ``~``."""
+    user = os.path.expanduser("~")
+    return "~" + path[len(user) :] if path.startswith(user.rstrip("/") + "/") and user != "/" else path
+
+
+def human_size(size: int) -> str:
+    """``size`` bytes in the largest unit that leaves at least one before the point."""
+    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{size} B" if units[0] == "B" else f"{value:.1f} {units[0]}"

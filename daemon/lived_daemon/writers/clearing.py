@@ -1,0 +1,47 @@
+"""Clearing a directory for a new run: what an earlier run wrote there goes, and nothing else."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from lived_daemon.writers.files import Tree
+
+_OUTPUTS = (
+    "plots/metrics",
+    "plots/images",
+    "plots/sklearn",
+    "plots/custom",
+    "metrics.json",
+    "params.yaml",
+    "report.html",
+    "report.md",
+)
+#: What a run writes into a dvc.yaml; a file with anything else is the user's.
+_OWN_SECTIONS = frozenset({"params", "metrics", "plots", "artifacts"})
+
+
+def clear(tree: Tree) -> None:
+    """Remove the outputs of an earlier run from ``tree``, and what a crash left half written.
+
+    A ``dvc.yaml`` in the directory goes too, as with DVCLive, unless it holds more than a run writes (stages, say):
+    then it is the user's, and only the run's entries in it will be replaced.
+    """
+    for path in _OUTPUTS:
+        tree.remove(path)
+    if _is_own_dvcyaml(os.path.join(tree.root, "dvc.yaml")):
+        tree.remove("dvc.yaml")
+    for leftover in glob.glob(os.path.join(glob.escape(tree.root), ".lived-*.tmp")):
+        tree.remove(os.path.relpath(leftover, tree.root))
+
+
+def _is_own_dvcyaml(path: str) -> bool:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = YAML(typ="safe").load(file)
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return False
+    return content is None or (isinstance(content, dict) and set(content) <= _OWN_SECTIONS)

@@ -1,0 +1,253 @@
+"""The one way to touch a run's tree: open a file to append to it, replace a file, remove something.
+
+What always holds: nothing outside the tree's root is touched, because every folder on the way is opened without
+following symbolic links; a file that is replaced is whole at every moment (temporary file in the same folder, then
+rename); new files and folders take the trainer's umask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+#: How many folders of one tree are kept open.
+MAX_FOLDERS = 64
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Errors that can heal without anybody changing what was logged: the event waits for it.
+HEALING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENFILE, errno.EMFILE, errno.ENOMEM}
+    | {errno.EACCES, errno.EPERM, errno.ETIMEDOUT, errno.EBUSY, errno.ETXTBSY}
+)
+
+#: ``open`` as the tree uses it, ``(path, flags, mode, dir_fd) -> descriptor``; a test may hand in one that fails.
+Opener = Callable[..., int]
+
+
+def heals(exc: OSError) -> bool:
+    """Whether waiting can mend ``exc``: a full or read-only disk, a permission, too many open files."""
+    return exc.errno in HEALING
+
+
+_Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
+
+
+def _locked(
+    method: Callable[Concatenate[Tree, _Arguments], _Result],
+) -> Callable[Concatenate[Tree, _Arguments], _Result]:
+    """One thread at a time."""
+
+    @functools.wraps(method)
+    def call(self: Tree, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+class UnsafePathError(ValueError):
+    """A path in the tree leads through a symbolic link."""
+
+
+class Tree:
+    """The tree below ``root`` (absolute), whose new files take ``umask``."""
+
+    def __init__(self, root: str, umask: int, fsync: bool = False, opener: Opener = os.open) -> None:
+        self.root = root
+        self.fsync = fsync
+        self._file_mode = 0o666 & ~umask
+        self._folder_mode = 0o777 & ~umask
+        self._open = opener
+        self._folders: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.RLock()  # an open folder must not be let go of while somebody writes into it
+
+    # -- folders -------------------------------------------------------------------------------------------------------
+
+    def make_root(self) -> None:
+        """Make the root and what is above it, if need be."""
+        missing = []
+        path = self.root
+        while not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for path in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, self._folder_mode)
+                os.chmod(path, self._folder_mode)
+
+    @_locked
+    def check_root(self) -> bool:
+        """Whether the root is still the directory it was; if not, everything open is let go of."""
+        fd = self._folders.get("")
+        if fd is None:
+            return True
+        try:
+            now, then = os.stat(self.root), os.fstat(fd)
+            same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self.close()
+        return same
+
+    def folder(self, path: str) -> int:
+        """A descriptor of the folder ``path`` (relative; empty for the root), which is made if need be.
+
+        Raises:
+            UnsafePathError: a component is a symbolic link.
+            OSError: it cannot be made or opened.
+        """
+        known = self._folders.get(path)
+        if known is not None:
+            if os.fstat(known).st_nlink:
+                self._folders.move_to_end(path)
+                return known
+            os.close(self._folders.pop(path))  # it was removed behind our back: make it anew
+        if not path:
+            self.make_root()
+            fd = self._open(self.root, _FOLDER & ~os.O_NOFOLLOW)
+        else:
+            above, _, name = path.rpartition("/")
+            fd = self._open_folder(self.folder(above), name, path)
+        self._folders[path] = fd
+        while len(self._folders) > MAX_FOLDERS:
+            oldest = next(iter(self._folders))
+            if oldest == path:
+                break
+            os.close(self._folders.pop(oldest))
+        return fd
+
+    def _open_folder(self, above: int, name: str, path: str) -> int:
+        try:
+            return self._open(name, _FOLDER, dir_fd=above)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            self._explain(exc, name, above, path)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, self._folder_mode, dir_fd=above)
+            os.chmod(name, self._folder_mode, dir_fd=above)
+        return self._open(name, _FOLDER, dir_fd=above)
+
+    def _explain(self, exc: OSError, name: str, above: int, path: str) -> None:
+        try:
+            os.readlink(name, dir_fd=above)
+        except OSError:
+            raise exc from None  # not a link: the first error is the one to tell
+        raise UnsafePathError(f"{os.path.join(self.root, path)} is a symbolic link, which is not followed") from exc
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    @_locked
+    def open_append(self, path: str, truncate: bool) -> int:
+        """A descriptor for writing into the file ``path`` (relative), made if need be.
+
+        Raises:
+            UnsafePathError: it is a symbolic link, or lies behind one.
+        """
+        above, _, name = path.rpartition("/")
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
+        folder = self.folder(above)
+        try:
+            fd = self._open(name, flags, self._file_mode, dir_fd=folder)
+        except OSError as exc:
+            if exc.errno == errno.ELOOP:
+                raise UnsafePathError(
+                    f"{os.path.join(self.root, path)} is a symbolic link, which is not followed"
+                ) from exc
+            raise
+        if os.fstat(fd).st_size == 0:
+            os.fchmod(fd, self._file_mode)
+        return fd
+
+    @_locked
+    def replace(self, path: str, content: bytes) -> None:
+        """Make ``content`` the content of the file ``path`` (relative): old or new at every moment, never half."""
+        above, _, name = path.rpartition("/")
+        folder = self.folder(above)
+        replace_in(folder, name, content, self._file_mode, self.fsync, self._open)
+
+    @_locked
+    def remove(self, path: str) -> None:
+        """Remove the file or folder ``path`` (relative), if it is there; a link is removed, not what it points to."""
+        full = os.path.join(self.root, path)
+        self._forget_below(path)
+        if os.path.islink(full) or not os.path.isdir(full):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(full)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(full)
+
+    def _forget_below(self, path: str) -> None:
+        for known in [known for known in self._folders if known == path or known.startswith(f"{path}/")]:
+            os.close(self._folders.pop(known))
+
+    def size(self, path: str) -> int | None:
+        """Length of the file ``path`` in bytes, or None where there is none."""
+        try:
+            return os.lstat(os.path.join(self.root, path)).st_size
+        except OSError:
+            return None
+
+    @_locked
+    def sync_folders(self) -> None:
+        """Have the names in the open folders on the disk."""
+        for fd in self._folders.values():
+            os.fsync(fd)
+
+    @_locked
+    def close(self) -> None:
+        """Let go of every folder."""
+        while self._folders:
+            os.close(self._folders.popitem()[1])
+
+
+def replace_in(folder: int, name: str, content: bytes, mode: int, fsync: bool, opener: Opener = os.open) -> None:
+    """Replace the file ``name`` in the folder ``folder`` (a descriptor) atomically.
+
+    The temporary file has a name of its own per target, so that one a crash left behind is taken over by the next.
+    """
+    temporary = f".lived-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = opener(temporary, flags, mode, dir_fd=folder)
+        try:
+            os.fchmod(fd, mode)
+            view = memoryview(content)
+            while view:
+                view = view[os.write(fd, view) :]
+            if fsync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    if fsync:
+        os.fsync(folder)
+
+
+def replace_file(path: str, content: bytes, umask: int, fsync: bool) -> None:
+    """Replace the file at the absolute ``path`` atomically; its folder is made if need be. Links are followed here:
+    the path is one that the user chose."""
+    path = os.path.realpath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    mode = 0o666 & ~umask
+    with contextlib.suppress(OSError):
+        mode = os.stat(path).st_mode & 0o7777
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        replace_in(folder, os.path.basename(path), content, mode, fsync)
+    finally:
+        os.close(folder)

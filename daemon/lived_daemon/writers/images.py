@@ -1,0 +1,110 @@
+"""Images as files: raw pixels, or the bytes of another file, encoded in the format that the name asks for.
+
+What always holds: decoded again, the file has the pixels and the mode of the one that DVCLive would have saved.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF"}
+
+
+def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> bytes:
+    """The file of an :class:`lived_protocol.events.Image`; its format is that of the suffix of ``name``.
+
+    Raises:
+        ValueError: the pixels do not make an image, the form or suffix is unknown.
+        OSError: the bytes are no image, or the format has no place for such pixels; says what to convert to.
+    """
+    suffix = posixpath.splitext(name)[1]
+    kind = _FORMATS.get(suffix)
+    if kind is None:
+        raise ValueError(f"the name of an image ends in {', '.join(_FORMATS)}, not {suffix!r}")
+    if form == "file" and info.get("verbatim"):
+        return data
+    image = _decode(form, info, data)
+    figure = info.get("figure")
+    if figure:
+        return _encode_figure(image, kind, figure)
+    return _encode(image, kind, {})
+
+
+def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
+    from PIL import Image
+
+    if form == "file":
+        return _open(data)
+    if form == "array":
+        import numpy as np
+
+        array = np.frombuffer(data, np.dtype(info["dtype"])).reshape(info["shape"])
+        try:
+            return Image.fromarray(array)
+        except TypeError as exc:
+            raise ValueError(f"an array of dtype {array.dtype} and shape {array.shape} is no image: {exc}") from exc
+    if form == "pixels":
+        width, height = info["size"]
+        image = Image.frombytes(info["mode"], (width, height), data)
+        palette = info.get("palette")
+        if palette is not None:
+            image.putpalette(palette[1], palette[0])
+        # Writers tell a colour from an index by its being a tuple, which msgpack does not keep.
+        facts = info.get("info", {}).items()
+        image.info = {key: tuple(value) if isinstance(value, list) else value for key, value in facts}
+        return image
+    raise ValueError(f"unknown form of image {form!r}")
+
+
+def _open(data: bytes) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except UnidentifiedImageError as exc:
+        raise OSError("the file is not an image that Pillow can read") from exc
+    except (Image.DecompressionBombError, SyntaxError, struct.error) as exc:
+        raise OSError(f"the file cannot be read as an image: {exc}") from exc
+    return image
+
+
+def _encode_figure(image: Image, kind: str, figure: Mapping[str, Any]) -> bytes:
+    """A drawn canvas as matplotlib saves it: with its resolution, and on white where there is no transparency."""
+    from PIL import Image, PngImagePlugin
+
+    options: dict[str, Any] = {"dpi": (figure["dpi"], figure["dpi"])}
+    if kind == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("Software", figure["software"])
+    if kind == "JPEG":
+        page = Image.new("RGB", image.size, (255, 255, 255))
+        page.paste(image, image)
+        image = page
+    return _encode(image, kind, options)
+
+
+def _encode(image: Image, kind: str, options: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    try:
+        image.save(file, format=kind, **options)
+    except OSError as exc:
+        if "cannot write mode" not in str(exc):
+            raise
+        raise OSError(f"pixels of mode {image.mode} cannot be written as {kind}; {_way_out(image.mode, kind)}") from exc
+    return file.getvalue()
+
+
+def _way_out(mode: str, kind: str) -> str:
+    if mode in ("LA", "RGBA", "PA", "La", "RGBa", "P") and kind == "JPEG":
+        return "log it as .png, or convert it with image.convert('RGB')"
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return "convert it to uint8 in the range 0 to 255"
+    return "convert it with image.convert('RGB')"

@@ -1,0 +1,26 @@
+"""Custom plots: the records of ``plots/custom/{name}.json``, out of the columns or records that travelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lived_daemon.writers.documents import plain
+
+
+def table_records(table: Mapping[str, Any]) -> list[dict[Any, Any]]:
+    """One dict per data point of the table of a :class:`lived_protocol.events.Plot`.
+
+    Raises:
+        ValueError: the table has neither records nor columns, or columns of different lengths.
+    """
+    if "records" in table:
+        records: list[dict[Any, Any]] = table["records"]
+        return records
+    if "columns" not in table or "values" not in table:
+        raise ValueError(f"a table has records, or columns and values, not {sorted(table)}")
+    names = table["columns"]
+    columns = [plain(column) for column in table["values"]]
+    if len(names) != len(columns):
+        raise ValueError(f"a table has {len(names)} names for {len(columns)} columns")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,150 @@
+"""Metric rows: gathered per file, formatted in bulk, appended once per file and tick.
+
+What always holds: a file's length as known here covers whole rows only; a write that fails half way is cut back, and
+its rows stay in memory until the disk takes them. ``lengths`` at a moment when nothing is buffered is exactly what a
+checkpoint must remember.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import OrderedDict, defaultdict
+from typing import Any
+
+from lived_protocol import events
+
+from lived_daemon.writers.files import Tree
+from lived_daemon.writers.rows_format import format_rows, header
+
+logger = logging.getLogger("lived_daemon")
+
+#: How many metric files of one run are kept open.
+MAX_OPEN = 200
+FOLDER = "plots/metrics"
+#: time (ns), step, flags, value
+Row = tuple[int, int, int, Any]
+
+
+def path_of(name: str) -> str:
+    """Path of the rows of the metric ``name`` in the tree."""
+    return f"{FOLDER}/{name}.tsv"
+
+
+class RowWriter:
+    """Appends rows to the files of one run. ``lengths`` maps each file (relative path) to its length in bytes."""
+
+    def __init__(self, tree: Tree, lengths: dict[str, int]) -> None:
+        self._tree = tree
+        self.lengths = lengths
+        self._buffers: defaultdict[str, list[Row]] = defaultdict(list)
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._unsynced: set[str] = set()
+        self.buffered = 0
+
+    def add(self, name: str, row: Row) -> None:
+        """Take a row of the metric ``name``; it is written by the next :meth:`flush`."""
+        self._buffers[name].append(row)
+        self.buffered += 1
+
+    def flush(self) -> None:
+        """Append everything taken.
+
+        Raises:
+            OSError: a file could not be written; its rows, and those of the files after it, are kept.
+        """
+        for name in list(self._buffers):
+            rows = self._buffers[name]
+            self._append(name, rows)
+            del self._buffers[name]
+            self.buffered -= len(rows)
+
+    def discard(self, name: str) -> int:
+        """Give up the buffered rows of ``name``, which cannot be written; how many they were."""
+        lost = len(self._buffers.pop(name, []))
+        self.buffered -= lost
+        return lost
+
+    def failing(self) -> str | None:
+        """The metric whose rows :meth:`flush` could not write, if it raised."""
+        return next(iter(self._buffers), None)
+
+    def _append(self, name: str, rows: list[Row]) -> None:
+        path = path_of(name)
+        fd = self._descriptor(path)
+        length = self.lengths[path]
+        text = format_rows(rows)
+        if length == 0:
+            text = header(name, bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
+        data = text.encode()
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(fd, memoryview(data)[written:], length + written)
+        except OSError:
+            os.ftruncate(fd, length)
+            raise
+        self.lengths[path] = length + len(data)
+        if self._tree.fsync:
+            self._unsynced.add(path)
+
+    def _descriptor(self, path: str) -> int:
+        """The open file of ``path``, checked to be the file it was: others may remove or cut it."""
+        fd = self._open.get(path)
+        if fd is not None:
+            found = os.fstat(fd)
+            if found.st_nlink and found.st_size == self.lengths[path]:
+                self._open.move_to_end(path)
+                return fd
+            os.close(self._open.pop(path))
+        known = self.lengths.get(path)
+        fd = self._tree.open_append(path, truncate=known is None)
+        size = os.fstat(fd).st_size
+        if known is not None and size != known:
+            logger.warning(
+                f"{os.path.join(self._tree.root, path)} was changed by somebody else, from {known} to {size} bytes; "
+                "rows are appended to what is there"
+            )
+        self.lengths[path] = size
+        self._open[path] = fd
+        while len(self._open) > MAX_OPEN:
+            oldest = next(iter(self._open))
+            if oldest in self._unsynced:
+                os.fsync(self._open[oldest])
+                self._unsynced.discard(oldest)
+            os.close(self._open.pop(oldest))
+        return fd
+
+    def cut_back(self) -> None:
+        """Cut every file to its known length: what is behind it was written after the checkpoint and comes again."""
+        for path, length in list(self.lengths.items()):
+            size = self._tree.size(path)
+            if size is not None and size > length:
+                fd = self._tree.open_append(path, truncate=False)
+                try:
+                    os.ftruncate(fd, length)
+                finally:
+                    os.close(fd)
+
+    def sync(self) -> None:
+        """Have everything written so far on the disk."""
+        for path in self._unsynced:
+            os.fsync(self._open[path])
+        self._unsynced.clear()
+
+    def close(self) -> None:
+        """Let go of every file."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+def existing_lengths(root: str) -> dict[str, int]:
+    """Lengths of the metric files that an earlier run left below ``root``, for a run that resumes it."""
+    base = os.path.join(root, FOLDER)
+    lengths: dict[str, int] = {}
+    for folder, _, files in os.walk(base):
+        for file in files:
+            if file.endswith(".tsv"):
+                path = os.path.join(folder, file)
+                lengths[os.path.relpath(path, root).replace(os.sep, "/")] = os.path.getsize(path)
+    return lengths
