@@ -1,0 +1,43 @@
+"""Fixtures of the integration tests: trainers that are ended again, and a home that the tests of one module share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from trainers import Trainer, daemons_of, end_daemons
+
+
+@pytest.fixture
+def start_trainer(lived_home: Path, tmp_path: Path) -> Iterator[Callable[..., Trainer]]:
+    """Starts trainers in ``tmp_path/work`` that log through the daemon of ``lived_home``."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    started: list[Trainer] = []
+
+    def start(**env: str) -> Trainer:
+        started.append(Trainer(folder, lived_home, **env))
+        return started[-1]
+
+    yield start
+    for trainer in started:
+        trainer.close()
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A LIVED_HOME for all tests of a module, so that one daemon serves them; it must log no traceback."""
+    home = tmp_path_factory.mktemp("shared") / "lived-home"
+    home.mkdir(mode=0o700)
+    yield home
+    end_daemons(home)
+    assert not daemons_of(home)
+    for log in sorted((home / "log").glob("*")):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        assert "Traceback" not in text, f"the daemon logged a traceback in {log}:\n{text[-4000:]}"
