@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from lived import system
 from lived.settings import Settings
+
+if TYPE_CHECKING:
+    import subprocess
 
 logger = logging.getLogger("lived")
 

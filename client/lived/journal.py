@@ -18,7 +18,6 @@ import os
 import sys
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from time import time_ns
 from zlib import crc32
 
@@ -34,6 +33,16 @@ MEMORY_LIMIT = 64 * 1024**2
 MEDIA_SHARE = 0.9
 _COMMITTED_WORD = segments.COMMITTED_OFFSET // 8
 _POPULATE = getattr(mmap, "MAP_SHARED", 1) | getattr(mmap, "MAP_POPULATE", 0)
+
+
+_STEP_BODY = events.StepTemplate.size
+_STEP_FRAME = frames.size_of(_STEP_BODY)
+_place_step = frames.placer(_STEP_BODY)
+
+
+def _pack_step(step: int) -> bytes:
+    body: bytes = events.StepTemplate.pack(events.StepTemplate.PREFIX, time_ns(), events.StepTemplate.STEP_MARK, step)
+    return body
 
 
 class Segment:
@@ -96,12 +105,12 @@ def _memory_segment(first: int, capacity: int, producer: bytes) -> Segment:
     return Segment(None, mapped, first, capacity)
 
 
-@dataclass
 class Drops:
-    """Events that found no room: how many of each kind, how many bytes, and how many were not reported yet."""
+    """Events that found no room: how many of each kind, and how many bytes."""
 
-    counts: dict[str, int] = field(default_factory=dict)
-    size: int = 0
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.size = 0
 
     def add(self, kind: str, size: int) -> bool:
         """Count one; True if it is the first of its kind."""
@@ -143,23 +152,26 @@ class Journal:
     # -- appending -----------------------------------------------------------------------------------------------------
 
     def append_metric(self, template: events.MetricTemplate, step: int, value: float) -> None:
-        """Append a float metric: the hot path, everything of it in one place."""
+        """Append a float metric: the hot path, everything of it in one place, constants as literals.
+
+        They are MetricTemplate's PREFIX and STEP_MARK, and a segment's committed word and head size; a test holds them.
+        """
         if not self._lock.acquire(False) and not self._wait_for_turn():
             body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
             self._deferred.append((body, "Metric", False))
             return
         try:
             offset = self._offset
-            end = offset + 8 + template.size
+            size = template.size
+            end = offset + size + 8
+            body = template.pack(b"\x96\x02\xcf", time_ns(), 0xD3, step, template.tail, value)
             if end <= self._end:
-                body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
-                self._map[offset:end] = frames.HEADER.pack(template.size, crc32(body)) + body
+                template.place(self._map, offset, size, crc32(body), body)
                 # The offset moves first: an exception raised here by a signal handler must not let the next append
                 # overwrite bytes that are already counted.
                 self._offset = end
-                self._words[_COMMITTED_WORD] = end - segments.HEAD_SIZE
+                self._words[6] = end - 64
             else:
-                body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
                 self._append_locked(body, "Metric", media=False)
         finally:
             self._lock.release()
@@ -167,9 +179,24 @@ class Journal:
             self.append_deferred()
 
     def append_step(self, step: int) -> None:
-        """Append a Step event."""
-        template = events.StepTemplate
-        self.append(template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step), "Step")
+        """Append a Step event; as hot as a metric."""
+        if not self._lock.acquire(False) and not self._wait_for_turn():
+            self._deferred.append((_pack_step(step), "Step", False))
+            return
+        try:
+            offset = self._offset
+            end = offset + _STEP_FRAME
+            body = _pack_step(step)
+            if end <= self._end:
+                _place_step(self._map, offset, _STEP_BODY, crc32(body), body)
+                self._offset = end
+                self._words[6] = end - 64
+            else:
+                self._append_locked(body, "Step", media=False)
+        finally:
+            self._lock.release()
+        if self._deferred:
+            self.append_deferred()
 
     def append(self, body: bytes, kind: str, media: bool = False) -> None:
         """Append one event's body; ``kind`` names it where it has to be dropped, ``media`` lets that happen early."""
@@ -231,8 +258,8 @@ class Journal:
         spare = self._spare
         if spare is not None and spare.capacity >= size:
             self._spare = None
-            if self._kept + spare.capacity <= self.limit * (MEDIA_SHARE if media else 1):
-                _rename_spare(spare, self.folder, first, self.producer)
+            fits = self._kept + spare.capacity <= self.limit * (MEDIA_SHARE if media else 1)
+            if fits and _name_spare(spare, self.folder, first, self.producer):
                 self._install(spare)
                 return True
             spare.discard()
@@ -350,6 +377,7 @@ _HOLDERS = frozenset(
     {
         Journal.append.__code__,
         Journal.append_metric.__code__,
+        Journal.append_step.__code__,
         Journal.append_deferred.__code__,
         Journal.release.__code__,
         Journal.prepare.__code__,
@@ -358,11 +386,15 @@ _HOLDERS = frozenset(
 )
 
 
-def _rename_spare(spare: Segment, folder: str, first: int, producer: bytes) -> None:
-    """Give a spare segment its first position."""
-    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
-    spare.first = first
+def _name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool:
+    """Give a spare segment its first position; False where its file is not there any more."""
     path = os.path.join(folder, segments.file_name(first))
     if spare.path is not None:
-        os.rename(spare.path, path)
+        try:
+            os.rename(spare.path, path)
+        except OSError:
+            return False
         spare.path = path
+    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
+    spare.first = first
+    return True

@@ -3,19 +3,17 @@
 Each method turns its arguments into one event (``lived.capture``), appends it to the journal, and returns; everything
 else happens in the daemon. What always holds: a call copies what it is given, waits for nothing but the copy, and
 raises only for what it can see to be wrong. Asked to wait are only :meth:`Live.flush`, :meth:`Live.end`, the reading
-methods, and ``Live(resume=True)``.
+methods, and ``Live(resume=True)``. What few runs use is imported by the first call that does.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import socket
 from collections.abc import Mapping
 from time import time_ns
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lived_protocol import errors, events, places
 from lived_protocol.names import check_name
@@ -23,11 +21,7 @@ from lived_protocol.names import check_name
 from lived import repository
 from lived import system as platform
 from lived.capture import to_value
-from lived.capture.artifacts import capture_artifact
-from lived.capture.curves import SKLEARN_KINDS, capture_curve
-from lived.capture.images import capture_image
 from lived.capture.params import capture_params
-from lived.capture.plots import capture_table, plot_config
 from lived.capture.scalars import capture_scalar, summary_value
 from lived.error import (
     DataAlreadyLoggedError,
@@ -37,12 +31,14 @@ from lived.error import (
     InvalidPlotTypeError,
     InvalidReportModeError,
 )
-from lived.monitor import SystemMonitor
 from lived.notebook import NotebookReport, inside_notebook
 from lived.recorder import Recorder
 from lived.settings import Settings, flag, from_environment
 from lived.shipper import Fault
 from lived.summary import Summary
+
+if TYPE_CHECKING:
+    from lived.monitor import SystemMonitor
 
 logger = logging.getLogger("lived")
 
@@ -149,7 +145,7 @@ class Live:
             "resume": self._resume,
             "continues": False,
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": platform.host(),
             "umask": platform.umask(),
             "env": _environment(self._settings.local),
             "opened": time_ns(),
@@ -294,7 +290,7 @@ class Live:
             InvalidNameError: ``name`` cannot name a file below the run's directory, or another metric's name is a
                 folder of it.
         """
-        if type(val) is float and plot is True and timestamp is False:
+        if isinstance(val, float) and plot is True and timestamp is False:
             template = self._templates.get(name)
             if template is not None:
                 self._recorder.append_metric(template, self._step or 0, val)
@@ -354,6 +350,8 @@ class Live:
             DataAlreadyLoggedError: the name was logged in this step already.
             OSError: the file cannot be read.
         """
+        from lived.capture.images import capture_image
+
         name, form, info, data = capture_image(name, val)
         _check(name)
         self._once_per_step("image", name)
@@ -388,6 +386,9 @@ class Live:
             InvalidPlotTypeError: the older form with a name that is not a kind of plot.
             DataAlreadyLoggedError: the name was logged in this step already.
         """
+        from lived.capture.curves import SKLEARN_KINDS
+        from lived.capture.plots import capture_table, plot_config
+
         if y is None:
             labels = kwargs.pop("labels", datapoints)
             predictions = kwargs.pop("predictions", x)
@@ -433,6 +434,8 @@ class Live:
             InvalidDataTypeError: something that cannot be sent as an array or a list.
             DataAlreadyLoggedError: the name was logged in this step already.
         """
+        from lived.capture.curves import capture_curve
+
         name, config, true, predicted, options = capture_curve(
             kind, name, labels, predictions, kwargs, title, x_label, y_label, normalized
         )
@@ -476,6 +479,8 @@ class Live:
             InvalidDataTypeError: ``path`` is not a path.
             OSError: it cannot be read.
         """
+        from lived.capture.artifacts import capture_artifact
+
         reason = repository.artifact_warning(path, self._cwd, os.environ)
         captured = capture_artifact(
             path,
@@ -505,7 +510,7 @@ class Live:
         step = self._step
         if step is None:
             step = 0
-        if self._summary.untracked():
+        if self._summary.holds_untracked:
             self._send_whole_summary()
         self._recorder.append_step(step)
         self._latest["step"] = step
@@ -529,7 +534,7 @@ class Live:
 
     def _make(self, what: str) -> None:
         if what in ("summary", "sync"):
-            if self._summary.untracked():
+            if self._summary.holds_untracked:
                 self._send_whole_summary()
             if self._step is not None:
                 self._latest["step"] = self._step
@@ -552,6 +557,8 @@ class Live:
         Raises:
             ValueError: a key of ``directories_to_monitor`` cannot be part of a metric's name.
         """
+        from lived.monitor import SystemMonitor
+
         if self._monitor is not None:
             self._monitor.end()
         self._monitor = SystemMonitor(self.log_metric, interval, num_samples, directories_to_monitor)
@@ -574,6 +581,8 @@ class Live:
 
     def read_latest(self) -> dict[str, Any]:
         """What ``metrics.json`` holds, after everything logged so far is in the tree; empty where there is none."""
+        import json
+
         self.flush()
         try:
             with open(os.path.join(self._run["directory"], "metrics.json"), encoding="utf-8") as file:
@@ -598,7 +607,7 @@ class Live:
         if self._monitor is not None:
             self._monitor.end()
             self._monitor = None
-        if self._summary.untracked():
+        if self._summary.holds_untracked:
             self._send_whole_summary()
         if "step" in self.summary:
             self._step = self._summary["step"]

@@ -8,10 +8,8 @@ nobody is sending from one whose trainer lives.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +64,8 @@ class Producer:
             os.mkdir(self.folder, 0o700)
             lock = system.FileLock.acquire(os.path.join(self.folder, "lock"))
             temporary = os.path.join(self.folder, "producer.json.tmp")
+            import json
+
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(hello, file)
             os.replace(temporary, os.path.join(self.folder, "producer.json"))
@@ -136,6 +136,8 @@ class Producer:
             return  # the thread still reads the journal: the mapping must stay
         self.journal.close(delete)
         if delete:
+            import shutil
+
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.release()

@@ -7,7 +7,6 @@ DVC itself finds out later, in its own process, comes as a fault and says the sa
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -42,6 +41,8 @@ def _find_upwards(start: str, name: str) -> str | None:
 @functools.cache
 def installed(name: str) -> bool:
     """Whether the top-level package ``name`` can be imported in this Python environment. It is not imported."""
+    import importlib.util
+
     return importlib.util.find_spec(name) is not None
 
 

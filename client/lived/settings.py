@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lived_protocol import places
 
@@ -24,8 +23,7 @@ _FALSE = frozenset({"", "0", "n", "no", "false", "off"})
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Where the journal and the daemon are, and how this client behaves."""
 
     home: str
@@ -57,7 +55,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         endpoint, lock_path = _endpoint(chosen), None
     else:
         key = places.daemon_key(home, sys.prefix, system.user())
-        folder = places.socket_folder(env, tempfile.gettempdir(), system.user())
+        folder = places.socket_folder(env, env.get("TMPDIR") or "/tmp", system.user())
         endpoint, lock_path = f"ipc://{places.socket_path(folder, key)}", places.daemon_lock(home, key)
     return Settings(
         home=home,

@@ -13,8 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
@@ -36,8 +35,7 @@ CHECK_SECONDS = 0.25
 SILENCE_SECONDS, LONGEST_SILENCE = 1.0, 30.0
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """Something that was logged and could not be done. ``time`` is nanoseconds since the epoch."""
 
     time: int
@@ -49,14 +47,14 @@ class Fault:
         return f"{self.event} of run {self.run}: {self.cause}"
 
 
-@dataclass
 class _Wait:
-    """A barrier somebody waits for."""
+    """A barrier somebody waits for: ``reached`` is set when the daemon has answered."""
 
-    position: int
-    report: bool
-    reached: threading.Event = field(default_factory=threading.Event)
-    sent: bool = False
+    def __init__(self, position: int, report: bool) -> None:
+        self.position = position
+        self.report = report
+        self.reached = threading.Event()
+        self.sent = False
 
 
 class Shipper:
@@ -285,7 +283,7 @@ class Shipper:
         elif isinstance(message, messages.Fault):
             if message.fatal:
                 self._refused = message.cause
-            self._on_fault(Fault(message.time, message.run, message.event, message.cause))
+            self._on_fault(Fault(message.time, message.run_id, message.event, message.cause))
 
     def _begin(self, welcome: messages.Welcome) -> None:
         """Send from the position the daemon names, and ask again for every barrier still open."""

@@ -2,7 +2,7 @@
 
 Each change becomes an event the moment it is made, so nothing compares dictionaries at every step. Nested dicts are
 tracked as well; a list (or another object that can change without being asked) inside the summary cannot be, so
-:meth:`Summary.untracked` lets the owner send the whole again at the next step.
+:attr:`Summary.holds_untracked` lets the owner send the whole again at the next step.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Summary(dict[Any, Any]):
         self._on_change = on_change
         self._path = path
         self._owner: Summary = self
+        #: Whether the outermost summary holds an object that may change without being asked.
         self.holds_untracked = False
         for key, value in (content or {}).items():
             self._store(key, value)
@@ -42,10 +43,6 @@ class Summary(dict[Any, Any]):
     def restore(self, key: Any, value: Any) -> None:
         """Store what an earlier run left, without telling anybody."""
         self._store(key, value)
-
-    def untracked(self) -> bool:
-        """Whether the summary holds an object that may change without this dict being asked."""
-        return self._owner.holds_untracked
 
     def mark_untracked(self) -> None:
         """Note that such an object is in it."""

@@ -6,14 +6,17 @@ Linux is what is tested. Elsewhere the same functions exist with what the platfo
 from __future__ import annotations
 
 import os
-import subprocess
+import struct
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 else:
     import fcntl
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def allocate(fd: int, size: int) -> None:
@@ -28,6 +31,10 @@ def allocate(fd: int, size: int) -> None:
     block = bytes(1 << 20)  # pragma: no cover
     for start in range(0, size, len(block)):  # pragma: no cover
         os.pwrite(fd, block[: size - start], start)
+
+
+#: Linux's ``struct flock``: type, whence, start, length, pid.
+_FLOCK = struct.Struct("@hhqqi0q")
 
 
 class FileLock:
@@ -64,6 +71,10 @@ def is_locked(path: str) -> bool:
     except OSError:
         return False
     try:
+        if sys.platform == "linux":  # the kernel is asked who holds it, and nothing is taken, not even for a moment
+            answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            kind: int = _FLOCK.unpack(answer)[0]
+            return kind != fcntl.F_UNLCK
         return not _try_lock(fd)
     finally:
         os.close(fd)
@@ -110,6 +121,13 @@ def private_folder(path: str) -> str:
     return path
 
 
+def host() -> str:
+    """The name of this machine."""
+    import platform
+
+    return os.uname().nodename if hasattr(os, "uname") else platform.node()
+
+
 def user() -> int:
     """The number of the user this process runs as."""
     return os.getuid() if hasattr(os, "getuid") else 0
@@ -117,6 +135,8 @@ def user() -> int:
 
 def start_detached(command: list[str], log_path: str) -> subprocess.Popen[bytes]:
     """Start ``command`` so that it outlives this process and its terminal; its output is appended to ``log_path``."""
+    import subprocess
+
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":  # pragma: no cover
         options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}

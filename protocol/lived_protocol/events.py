@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgpack
 
-from lived_protocol import values
+from lived_protocol import frames, values
 from lived_protocol.errors import InvalidEventError
 
 #: Bits of ``Metric.flags``.
@@ -187,12 +187,12 @@ def decode(body: bytes | memoryview) -> Event:
     if not isinstance(fields, list) or not fields:
         raise InvalidEventError("a frame's body is not a msgpack array")
     kind = fields[0]
-    cls = KINDS.get(kind) if isinstance(kind, int) else None
+    cls = KINDS.get(kind) if type(kind) is int else None
     if cls is None:
         raise InvalidEventError(f"unknown kind of event {kind!r}")
     if len(fields) - 1 != _FIELDS[kind]:
         raise InvalidEventError(f"{cls.__name__} has {_FIELDS[kind]} fields, not {len(fields) - 1}")
-    if not isinstance(fields[1], int):
+    if type(fields[1]) is not int:
         raise InvalidEventError(f"{cls.__name__}: time is not an integer")
     event: Event = cls._make(fields[1:])
     return event
@@ -203,10 +203,11 @@ class MetricTemplate:
 
     Every call of ``log_metric`` differs from the one before it only in time, step and value. ``pack(prefix, time,
     STEP_MARK, step, tail, value)`` fills them into a ready msgpack body in one call; what it makes is exactly what
-    :func:`encode` makes of the same event with full-width integers, which msgpack allows.
+    :func:`encode` makes of the same event with full-width integers, which msgpack allows. ``place`` then puts the frame
+    into a buffer, see :func:`lived_protocol.frames.placer`.
     """
 
-    __slots__ = ("pack", "size", "tail")
+    __slots__ = ("pack", "place", "size", "tail")
 
     #: fixarray of 6, kind 2, and the mark of an unsigned 64-bit integer (the time)
     PREFIX: ClassVar[bytes] = b"\x96\x02\xcf"
@@ -218,6 +219,7 @@ class MetricTemplate:
         layout = struct.Struct(f">3sQBq{len(self.tail)}sd")
         self.size: int = layout.size
         self.pack = layout.pack
+        self.place = frames.placer(layout.size)
 
 
 class StepTemplate:

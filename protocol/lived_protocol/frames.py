@@ -7,6 +7,7 @@ a byte offset in a stream. The functions here work on any buffer and know nothin
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from zlib import crc32
 
 from lived_protocol.errors import DamagedFrameError
@@ -20,6 +21,11 @@ MAX_BODY = 0xFFFFFFFF
 def encode(body: bytes) -> bytes:
     """The frame of ``body``: header and body."""
     return HEADER.pack(len(body), crc32(body)) + body
+
+
+def placer(body_size: int) -> Callable[..., None]:
+    """What puts a frame of that body size into a buffer: call it with ``(buffer, offset, body_size, crc32, body)``."""
+    return struct.Struct(f"<II{body_size}s").pack_into
 
 
 def size_of(body_size: int) -> int:

@@ -86,7 +86,7 @@ class Fault(NamedTuple):
     """Something could not be done: what of which run, and why. ``fatal``: the daemon will take nothing more."""
 
     time: int
-    run: str
+    run_id: str
     event: str
     cause: str
     fatal: bool
@@ -152,10 +152,39 @@ def decode(parts: Sequence[bytes]) -> Message:
     if len(fields) != len(cls._fields):
         raise InvalidMessageError(f"{cls.__name__} has {len(cls._fields)} fields, not {len(fields)}")
     for name, value in zip(cls._fields, fields, strict=True):
-        if name in _INTEGERS and not (isinstance(value, int) and not isinstance(value, bool)):
-            raise InvalidMessageError(f"{cls.__name__}: {name} is not an integer")
+        if type(value) not in _TYPES[name]:
+            raise InvalidMessageError(f"{cls.__name__}: {name} is {type(value).__name__}")
+    if cls in _FROM_CLIENT and any(
+        name in _PLACES and value < 0 for name, value in zip(cls._fields, fields, strict=True)
+    ):
+        raise InvalidMessageError(f"{cls.__name__}: a stream begins at 0")
     message: Message = cls._make(fields)
     return message
 
 
-_INTEGERS = frozenset({"protocol", "position", "first", "limit", "number", "time"})
+_INTEGER, _TEXT, _BYTES = frozenset({int}), frozenset({str}), frozenset({bytes})
+#: What each field may be, wherever it stands.
+_TYPES: dict[str, frozenset[type]] = {
+    "protocol": _INTEGER,
+    "version": _TEXT,
+    "producer": _BYTES,
+    "first": _INTEGER,
+    "journal": _TEXT,
+    "run": frozenset({dict}),
+    "run_id": _TEXT,
+    "position": _INTEGER,
+    "data": _BYTES,
+    "number": _INTEGER,
+    "report": frozenset({bool}),
+    "question": _TEXT,
+    "limit": _INTEGER,
+    "step": frozenset({int, type(None)}),
+    "summary": frozenset({dict, type(None)}),
+    "time": _INTEGER,
+    "event": _TEXT,
+    "cause": _TEXT,
+    "fatal": frozenset({bool}),
+    "content": frozenset({dict}),
+}
+_FROM_CLIENT = frozenset({Hello, Data, Barrier, Bye})
+_PLACES = frozenset({"first", "position"})

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 
@@ -31,6 +30,8 @@ def home(env: Mapping[str, str]) -> str:
 
 def daemon_key(home_folder: str, prefix: str, user: int) -> str:
     """Names the one daemon of a user, a home and a Python environment (``sys.prefix``)."""
+    import hashlib
+
     text = "\0".join([os.path.realpath(home_folder), os.path.realpath(prefix), str(user)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -65,4 +66,6 @@ def run_folder(home_folder: str, run_key: str) -> str:
 
 def run_key(directory: str, run_id: str) -> str:
     """Names one run in one directory."""
+    import hashlib
+
     return hashlib.sha256(f"{directory}\0{run_id}".encode()).hexdigest()[:24]

@@ -23,6 +23,8 @@ class Session:
     applied: int = 0
     damaged: int = 0
     _rest: bytearray = field(default_factory=bytearray)
+    #: Nothing good has come since the last damage, so the next length may be no length at all.
+    _doubtful: bool = False
 
     @classmethod
     def at(cls, position: int) -> Session:
@@ -44,14 +46,15 @@ class Session:
             return []
         fresh = memoryview(data)[known:]
         self.received += len(fresh)
-        if self._rest:
-            self._rest += fresh
-            if not self._whole():
-                return []
-            buffer: bytes | memoryview = bytes(self._rest)
-        else:
-            buffer = fresh
-        return self._cut(buffer)
+        if not self._rest:
+            return self._cut(fresh)
+        self._rest += fresh
+        if self._whole():
+            return self._cut(bytes(self._rest))
+        if self._doubtful and frames.resync(bytes(self._rest), 1) is not None:
+            # A whole frame inside what should be one: the length that is waited for cannot be right.
+            raise frames.DamagedStreamError(self.applied, "its length is wrong", [], 0)
+        return []
 
     def _whole(self) -> bool:
         length = frames.body_length(self._rest, 0)
@@ -61,26 +64,36 @@ class Session:
         try:
             found, consumed = frames.cut(buffer, self.applied)
         except frames.DamagedStreamError as exc:
-            self.applied += exc.consumed
-            self._rest = bytearray(memoryview(buffer)[exc.consumed :])
+            self._go_on(buffer, exc.consumed)
             raise
+        self._go_on(buffer, consumed)
+        if found:
+            self._doubtful = False
+        return found
+
+    def _go_on(self, buffer: bytes | memoryview, consumed: int) -> None:
         self.applied += consumed
         self._rest = bytearray(memoryview(buffer)[consumed:])
-        return found
 
     def skip_damage(self) -> tuple[bytes, list[tuple[int, memoryview]]]:
         """Go on behind the damaged frame at ``applied``.
 
         Returns the bytes set aside and the frames found behind them. Where no whole frame follows in what has arrived,
-        everything held is set aside.
+        the damaged frame's own length is believed if that much has arrived; else everything held is set aside.
+
+        Raises:
+            DamagedStreamError: as :meth:`accept`, for the next damaged frame.
         """
         held = bytes(self._rest)
         offset = frames.resync(held, 1)
-        aside = held if offset is None else held[:offset]
-        self.damaged += len(aside)
-        self.applied += len(aside)
+        if offset is None:
+            length = frames.body_length(held, 0)
+            offset = len(held) if length is None else min(frames.size_of(length), len(held))
+        self.damaged += offset
+        self.applied += offset
         self._rest = bytearray()
-        return aside, ([] if offset is None else self._cut(memoryview(held)[offset:]))
+        self._doubtful = True
+        return held[:offset], self._cut(memoryview(held)[offset:])
 
     @property
     def pending(self) -> int:

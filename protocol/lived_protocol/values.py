@@ -33,21 +33,43 @@ class Array(NamedTuple):
     data: bytes
 
 
-def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
-    """Encode ``value``. ``default`` turns an unknown object into one that can be encoded, or raises TypeError."""
+class _Encoder:
+    """A msgpack packer that is used again and again: making one costs more than packing a small event."""
 
-    def unknown(obj: Any) -> Any:
-        encoded = _extend(obj, default)
+    def __init__(self) -> None:
+        self.default: Callable[[Any], Any] | None = None
+        # strict_types: a subclass (an enum, a numpy float) must not lose its type in silence, so it goes to _unknown.
+        self.packer = msgpack.Packer(default=self._unknown, strict_types=True, use_bin_type=True)
+
+    def _unknown(self, obj: Any) -> Any:
+        encoded = _extend(obj, self.default)
         if encoded is not None:
             return encoded
-        if default is not None:
-            known = default(obj)
-            encoded = _extend(known, default)  # msgpack does not ask again about what it is given here
+        if self.default is not None:
+            known = self.default(obj)
+            encoded = _extend(known, self.default)  # msgpack does not ask again about what it is given here
             return known if encoded is None else encoded
         raise TypeError(f"cannot encode {type(obj).__name__}")
 
-    # strict_types: a subclass (an enum, a numpy float) must not lose its type in silence, so it goes to `unknown`.
-    return msgpack.packb(value, default=unknown, strict_types=True, use_bin_type=True)  # type: ignore[no-any-return]
+
+#: Encoders not in use; taking from and adding to a list is atomic, so threads and signal handlers may share it.
+_free: list[_Encoder] = []
+#: An encoder that has packed more than this many bytes is let go of, with the memory that it holds.
+_LARGE = 1 << 20
+
+
+def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """Encode ``value``. ``default`` turns an unknown object into one that can be encoded, or raises TypeError."""
+    try:
+        encoder = _free.pop()
+    except IndexError:
+        encoder = _Encoder()
+    encoder.default = default
+    encoded: bytes = encoder.packer.pack(value)  # an encoder that raised is not used again
+    if len(encoded) < _LARGE:
+        encoder.default = None
+        _free.append(encoder)
+    return encoded
 
 
 def _extend(obj: Any, default: Callable[[Any], Any] | None) -> Any:
@@ -55,7 +77,7 @@ def _extend(obj: Any, default: Callable[[Any], Any] | None) -> Any:
     if kind is int:
         return msgpack.ExtType(EXT_INTEGER, str_of_int(obj).encode())
     if kind is Array:
-        return msgpack.ExtType(EXT_ARRAY, msgpack.packb([obj.dtype, list(obj.shape), obj.data]))
+        return msgpack.ExtType(EXT_ARRAY, pack([obj.dtype, list(obj.shape), obj.data]))
     if kind is tuple:
         return list(obj)
     if kind is dt.datetime:
@@ -90,8 +112,14 @@ def _restore(code: int, data: bytes) -> Any:
     if code == EXT_DATETIME:
         return dt.datetime.fromisoformat(data.decode())
     if code == EXT_SET:
-        return set(unpack(data))
+        return set(msgpack.unpackb(data, ext_hook=_restore_in_set, strict_map_key=False, raw=False))
     raise ValueError(f"unknown extension type {code}")
+
+
+def _restore_in_set(code: int, data: bytes) -> Any:
+    if code == EXT_SET:
+        raise ValueError("a set within a set")
+    return _restore(code, data)
 
 
 _CHUNK_DIGITS = 4000  # below the interpreter's limit on converting long integers (sys.get_int_max_str_digits)

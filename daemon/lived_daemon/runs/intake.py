@@ -55,7 +55,10 @@ class Intake:
         """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
         feed.rewound = False
         feed.told_limit = feed.limit()
-        step = resumed.get("step", 0) if resumed is not None else None
+        step: int | None = None
+        if resumed is not None:
+            found = resumed.get("step", 0)
+            step = found if type(found) is int else 0
         position = feed.session.received
         welcome = messages.Welcome(PROTOCOL_VERSION, __version__, position, feed.told_limit, step, resumed)
         self._post(feed.producer, welcome)
@@ -96,8 +99,8 @@ class Intake:
         piece = next(feed.rest, None)
         if piece is None:
             feed.rest = None
-            if feed.session.pending:
-                logger.warning(f"the journal of {feed.producer.hex()} ends within an event, which is left out")
+            if feed.session.pending:  # committed bytes that end within an event: its length must be wrong
+                self._set_aside(feed)
             return
         try:
             self._accept(feed, *piece)
