@@ -73,8 +73,10 @@ class Summary(dict[Any, Any]):
         self._store(key, value)
 
     def __delitem__(self, key: Any) -> None:
-        dict.__delitem__(self, key)
+        if key not in self:
+            raise KeyError(key)
         self._on_change("delete", [*self._path, key], None)
+        dict.__delitem__(self, key)
 
     def __ior__(self, other: Any) -> Summary:  # type: ignore[misc]
         self.update(other)

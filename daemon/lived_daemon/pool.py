@@ -58,7 +58,7 @@ class Pool:
                 return
             self._chains[job.key] = deque()
             self._ready.append(job)
-            if not self._idle and len(self._threads) < THREADS:
+            if len(self._ready) > self._idle and len(self._threads) < THREADS:
                 thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()

@@ -11,14 +11,12 @@ import os
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 from lived_protocol import events
-from lived_protocol.errors import InvalidEventError, InvalidNameError
-from lived_protocol.names import check_name
 from lived_protocol.values import Array
 
+from lived_daemon.runs.checks import NARROW_FLOATS, check
 from lived_daemon.runs.operations import (
     AppendRow,
     Clear,
@@ -31,15 +29,6 @@ from lived_daemon.runs.operations import (
     WriteImage,
     WritePlot,
 )
-
-#: How ``struct`` names the narrow floats that travel as arrays without dimensions.
-_FLOATS = {"f2": "e", "f4": "f"}
-_SCALARS = frozenset({int, float, str, bool, Array})
-
-
-@lru_cache(maxsize=1 << 16)
-def _check_metric(name: str) -> str:
-    return check_name(name, ".tsv")
 
 
 @dataclass
@@ -100,21 +89,11 @@ class RunState:
         Raises:
             InvalidEventError: its content is not what its kind promises; the state is as before.
         """
-        handler = _HANDLERS.get(type(event))
-        if handler is None:
-            raise InvalidEventError(f"{type(event).__name__} cannot stand here")
-        try:
-            return handler(self, event)
-        except (InvalidNameError, TypeError, KeyError, ValueError, AttributeError) as exc:
-            raise InvalidEventError(f"{type(event).__name__}: {exc}") from exc
+        check(event)
+        return _HANDLERS[type(event)](self, event)
 
     def _metric(self, event: events.Metric) -> Iterable[Operation]:
-        if type(event.step) is not int or type(event.flags) is not int or type(event.value) not in _SCALARS:
-            raise InvalidEventError(f"the metric {event.name!r} has a step, flags or a value of a wrong type")
-        if type(event.value) is Array and (event.value.shape or event.value.dtype[1:] not in _FLOATS):
-            raise InvalidEventError(f"the metric {event.name!r} has a value of the type {event.value.dtype}")
         self.ended = self.crashed = False
-        _check_metric(event.name)
         self._latest[event.name] = event.value
         self.has_metrics = True
         if not event.flags & events.METRIC_PLOT:
@@ -136,17 +115,16 @@ class RunState:
         return (Due(params=True),)
 
     def _image(self, event: events.Image) -> Iterable[Operation]:
-        check_name(event.name)
         self.has_images = True
         return (WriteImage(f"plots/images/{event.name}", event.name, event.form, event.info, event.data),)
 
     def _plot(self, event: events.Plot) -> Iterable[Operation]:
-        path = f"plots/custom/{check_name(event.name, '.json')}.json"
+        path = f"plots/custom/{event.name}.json"
         self._remember_plot(path, event.name, None, event.config)
         return (WritePlot(path, event.name, event.table),)
 
     def _curve(self, event: events.Curve) -> Iterable[Operation]:
-        path = f"plots/sklearn/{check_name(event.name, '.json')}.json"
+        path = f"plots/sklearn/{event.name}.json"
         self._remember_plot(path, event.name, event.curve, event.config)
         return (WriteCurve(path, event.name, event.curve, event.labels, event.predictions, event.options),)
 
@@ -170,10 +148,8 @@ class RunState:
             self.summary = dict(event.value)
         elif event.action == "set":
             _place(self.summary, event.path[:-1])[event.path[-1]] = event.value
-        elif event.action == "delete":
-            _place(self.summary, event.path[:-1]).pop(event.path[-1], None)
         else:
-            raise InvalidEventError(f"unknown change {event.action!r} of the summary")
+            _delete(self.summary, event.path)
         return ()
 
     def _make(self, event: events.Make) -> Iterable[Operation]:
@@ -183,8 +159,6 @@ class RunState:
                 self.summary["step"] = event.step
         if event.what == "sync":
             return (self._sync_due(),)
-        if event.what not in ("summary", "dvcyaml", "report"):
-            raise InvalidEventError(f"unknown output {event.what!r}")
         return (Due(summary=event.what == "summary", dvcyaml=event.what == "dvcyaml", report=event.what == "report"),)
 
     def _drop(self, event: events.Dropped) -> Iterable[Operation]:
@@ -234,10 +208,20 @@ def _place(summary: dict[Any, Any], keys: list[Any]) -> dict[Any, Any]:
     return summary
 
 
+def _delete(summary: dict[Any, Any], path: list[Any]) -> None:
+    """Remove what is at ``path``, if it is there."""
+    for key in path[:-1]:
+        below = summary.get(key)
+        if not isinstance(below, dict):
+            return
+        summary = below
+    summary.pop(path[-1], None)
+
+
 def _summary_value(value: Any) -> Any:
     """NaN and infinity stand in the summary as text, since JSON has no form for them."""
     if type(value) is Array:
-        value = struct.unpack(f"{value.dtype[0]}{_FLOATS[value.dtype[1:]]}", value.data)[0]
+        value = struct.unpack(f"{value.dtype[0]}{NARROW_FLOATS[value.dtype[1:]][1]}", value.data)[0]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

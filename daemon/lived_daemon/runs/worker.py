@@ -31,7 +31,7 @@ from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.operations import Due, Finish, Say
 from lived_daemon.runs.output import Output, explain
 from lived_daemon.runs.state import RunState
-from lived_daemon.writers.files import heals
+from lived_daemon.writers.files import UnsafePathError, heals
 from lived_daemon.writers.rows import existing_lengths
 
 logger = logging.getLogger("lived_daemon")
@@ -269,6 +269,8 @@ class Worker(threading.Thread):
             self._say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
         except OSError as exc:
             return self._block(exc, feed.producer)
+        except UnsafePathError as exc:
+            self._say("write", str(exc), feed.producer)
         return True
 
     def _begin(self, event: events.Open, feed: Feed) -> bool:

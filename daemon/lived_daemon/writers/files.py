@@ -177,9 +177,17 @@ class Tree:
 
     @_locked
     def remove(self, path: str) -> None:
-        """Remove the file or folder ``path`` (relative), if it is there; a link is removed, not what it points to."""
+        """Remove the file or folder ``path`` (relative), if it is there; a link is removed, not what it points to.
+
+        What lies behind a linked folder belongs to somebody else and stays.
+        """
         full = os.path.join(self.root, path)
         self._forget_below(path)
+        above = os.path.dirname(path)
+        if os.path.realpath(os.path.join(self.root, above)) != os.path.join(os.path.realpath(self.root), above).rstrip(
+            "/"
+        ):
+            return
         if os.path.islink(full) or not os.path.isdir(full):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(full)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections import OrderedDict, defaultdict
 from typing import Any
 
 from lived_protocol import events
 
-from lived_daemon.writers.files import Tree
+from lived_daemon.writers.files import Tree, UnsafePathError
 from lived_daemon.writers.rows_format import format_rows, header
 
 logger = logging.getLogger("lived_daemon")
@@ -96,7 +97,7 @@ class RowWriter:
             if found.st_nlink and found.st_size == self.lengths[path]:
                 self._open.move_to_end(path)
                 return fd
-            os.close(self._open.pop(path))
+            self._close(path)
         known = self.lengths.get(path)
         fd = self._tree.open_append(path, truncate=known is None)
         size = os.fstat(fd).st_size
@@ -108,19 +109,25 @@ class RowWriter:
         self.lengths[path] = size
         self._open[path] = fd
         while len(self._open) > MAX_OPEN:
-            oldest = next(iter(self._open))
-            if oldest in self._unsynced:
-                os.fsync(self._open[oldest])
-                self._unsynced.discard(oldest)
-            os.close(self._open.pop(oldest))
+            self._close(next(iter(self._open)))
         return fd
+
+    def _close(self, path: str) -> None:
+        fd = self._open.pop(path)
+        if path in self._unsynced:
+            os.fsync(fd)
+            self._unsynced.discard(path)
+        os.close(fd)
 
     def cut_back(self) -> None:
         """Cut every file to its known length: what is behind it was written after the checkpoint and comes again."""
         for path, length in list(self.lengths.items()):
             size = self._tree.size(path)
             if size is not None and size > length:
-                fd = self._tree.open_append(path, truncate=False)
+                try:
+                    fd = self._tree.open_append(path, truncate=False)
+                except UnsafePathError:
+                    continue  # somebody put a link there; rows for it are refused when they come
                 try:
                     os.ftruncate(fd, length)
                 finally:
@@ -146,5 +153,7 @@ def existing_lengths(root: str) -> dict[str, int]:
         for file in files:
             if file.endswith(".tsv"):
                 path = os.path.join(folder, file)
-                lengths[os.path.relpath(path, root).replace(os.sep, "/")] = os.path.getsize(path)
+                found = os.lstat(path)
+                if stat.S_ISREG(found.st_mode):
+                    lengths[os.path.relpath(path, root).replace(os.sep, "/")] = found.st_size
     return lengths

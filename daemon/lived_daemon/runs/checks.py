@@ -1,0 +1,108 @@
+"""What an event must be before it is applied, so that applying it cannot fail half way.
+
+A client checks what it captures, but the daemon believes nobody: types here, names as at the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any
+
+from lived_protocol import events
+from lived_protocol.errors import InvalidEventError, InvalidNameError
+from lived_protocol.names import check_name
+from lived_protocol.values import Array
+
+#: Bytes of the floats that travel as arrays without dimensions, and how ``struct`` names them.
+NARROW_FLOATS = {"f2": (2, "e"), "f4": (4, "f")}
+_SCALARS = frozenset({int, float, str, bool})
+#: What a Make event may ask for.
+_OUTPUTS = ("summary", "dvcyaml", "report", "sync")
+_OPTIONAL_STEP = (int, type(None))
+
+
+def check(event: events.Event) -> None:
+    """Return if ``event`` can be applied.
+
+    Raises:
+        InvalidEventError: a field has a wrong type, or a name cannot be one.
+    """
+    checker = _CHECKS.get(type(event))
+    if checker is None:
+        raise InvalidEventError(f"{type(event).__name__} cannot stand here")
+    try:
+        fits = checker(event)
+    except InvalidNameError as exc:
+        raise InvalidEventError(f"{type(event).__name__}: {exc}") from exc
+    if not fits:
+        raise InvalidEventError(f"{type(event).__name__} has a field of a wrong type")
+
+
+@lru_cache(maxsize=1 << 16)
+def _metric_name(name: str) -> bool:
+    return bool(check_name(name, ".tsv"))
+
+
+def _metric(event: events.Metric) -> bool:
+    if type(event.name) is not str or type(event.step) is not int or type(event.flags) is not int:
+        return False
+    return _metric_name(event.name) and (type(event.value) in _SCALARS or _is_narrow(event.value))
+
+
+def _is_narrow(value: Any) -> bool:
+    if type(value) is not Array or value.shape or type(value.dtype) is not str or value.dtype[:1] not in ("<", ">"):
+        return False
+    size, _ = NARROW_FLOATS.get(value.dtype[1:], (0, ""))
+    return bool(size) and isinstance(value.data, bytes) and len(value.data) == size
+
+
+def _image(event: events.Image) -> bool:
+    types = (type(event.step), type(event.form), type(event.info), type(event.data))
+    return types == (int, str, dict, bytes) and bool(check_name(event.name))
+
+
+def _plot(event: events.Plot) -> bool:
+    types = (type(event.step), type(event.config), type(event.table))
+    return types == (int, dict, dict) and bool(check_name(event.name, ".json"))
+
+
+def _curve(event: events.Curve) -> bool:
+    types = (type(event.step), type(event.curve), type(event.config), type(event.options))
+    return types == (int, str, dict, dict) and bool(check_name(event.name, ".json"))
+
+
+def _artifact(event: events.Artifact) -> bool:
+    texts = (
+        isinstance(event.path, str) and isinstance(event.shown, str) and isinstance(event.snapshot, (str, type(None)))
+    )
+    fits = texts and isinstance(event.fields, dict) and isinstance(event.fields.get("name"), (str, type(None)))
+    return fits and isinstance(event.copy, bool) and isinstance(event.cache, bool)
+
+
+def _summary(event: events.Summary) -> bool:
+    if not isinstance(event.path, list) or not all(isinstance(key, Hashable) for key in event.path):
+        return False
+    if event.action == "replace":
+        return isinstance(event.value, dict)
+    return event.action in ("set", "delete") and bool(event.path)
+
+
+def _dropped(event: events.Dropped) -> bool:
+    counts = event.counts
+    return isinstance(counts, dict) and all(type(key) is str and type(n) is int for key, n in counts.items())
+
+
+_CHECKS: dict[type[Any], Callable[[Any], bool]] = {
+    events.Metric: _metric,
+    events.Step: lambda event: type(event.step) is int,
+    events.Params: lambda event: isinstance(event.params, dict),
+    events.Image: _image,
+    events.Plot: _plot,
+    events.Curve: _curve,
+    events.Artifact: _artifact,
+    events.Summary: _summary,
+    events.Make: lambda event: isinstance(event.step, _OPTIONAL_STEP) and event.what in _OUTPUTS,
+    events.Dropped: _dropped,
+    events.End: lambda event: isinstance(event.step, _OPTIONAL_STEP),
+}
