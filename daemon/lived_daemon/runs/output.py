@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from lived_daemon.runs.operations import AppendRow, Clear, Due, Operation, Track
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers import artifacts, curves, documents, images, plots
 from lived_daemon.writers.clearing import clear
-from lived_daemon.writers.files import Tree
+from lived_daemon.writers.files import Tree, heals
 from lived_daemon.writers.rows import RowWriter
 
 logger = logging.getLogger("lived_daemon")
@@ -100,7 +101,43 @@ class Output:
     def _fall_due(self, due: Due, _: bytes) -> None:
         self.documents.wanted.add(due)
 
+    # -- ticks ---------------------------------------------------------------------------------------------------------
+
+    def write_rows(self) -> OSError | None:
+        """Append the rows taken so far; what the disk said, if waiting can mend it. Other failures cost their file."""
+        while self.rows.buffered:
+            try:
+                self.rows.flush()
+            except (OSError, ValueError) as exc:
+                if isinstance(exc, OSError) and heals(exc):
+                    return exc
+                name = self.rows.failing()
+                assert name is not None, "flush raised for one"
+                lost = self.rows.discard(name)
+                self._say(f"log_metric {name!r}", f"{explain(exc)}; {lost} rows are left out", b"")
+        return None
+
+    def write_documents(self, state: RunState, urgent: bool) -> OSError | None:
+        """Write the small documents that are due, if it is time or ``urgent``; what the disk said, if it may heal."""
+        if not self.documents.wanted.small or not (urgent or self.documents.is_time(time.monotonic())):
+            return None
+        try:
+            self.documents.write(state)
+        except OSError as exc:
+            if heals(exc):
+                return exc
+            self._say("write", explain(exc), b"")
+        except ValueError as exc:
+            self._say("make_dvcyaml", str(exc), b"")
+        return None
+
     # -- the report ----------------------------------------------------------------------------------------------------
+
+    def make_report(self, now: float, urgent: bool) -> None:
+        """Have the report made, if it is due and it is time or ``urgent``."""
+        due = self.documents.wanted.report and self._state.run["report"] is not None
+        if due and (urgent or self.report.is_time(now)):
+            self.submit_report()
 
     def submit_report(self) -> None:
         """Have the report made."""

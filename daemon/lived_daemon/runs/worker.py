@@ -22,7 +22,7 @@ from lived_daemon import checkpoint
 from lived_daemon.ingest import orphans
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands
-from lived_daemon.runs.cut import Cut
+from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
@@ -38,8 +38,6 @@ logger = logging.getLogger("lived_daemon")
 
 #: How often rows are written and checkpoints taken, in seconds.
 TICK_SECONDS = 0.1
-#: Taking checkpoints may use this share of the thread's time.
-CUT_SHARE = 0.05
 #: Events applied before the clock is looked at again.
 BATCH = 2000
 #: Commands taken before anything is applied.
@@ -68,8 +66,7 @@ class Worker(threading.Thread):
         self.faults = 0
         self._fsync = fsync
         self._post = post
-        self._store = checkpoint.Store(home, key, fsync)
-        self._checkpoint = checkpoint.Checkpoint()
+        self._cuts = Cuts(checkpoint.Store(home, key, fsync), self.intake, post)
         self._state = RunState()
         self._output: Output | None = None
         self._jobs = Jobs(
@@ -77,16 +74,12 @@ class Worker(threading.Thread):
             lambda job: self.inbox.put(commands.Done(job)),
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
         )
-        self._cut: Cut | None = None
         self._next_tick = 0.0
-        self._next_cut = 0.0
         self._blocked_until = 0.0
-        self._barriers: list[tuple[bytes, messages.Barrier]] = []
         self._later: deque[commands.Command] = deque()
         self._closing: float | None = None
         self._said: set[str] = set()
         self._asked_to_move: commands.Move | None = None
-        self._changed = False
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -104,13 +97,9 @@ class Worker(threading.Thread):
             self.finished.set()
 
     def _load(self) -> None:
-        found = self._store.load()
-        if found is None:
-            return
-        self._checkpoint = found
-        self.intake.positions = found.positions
-        if found.state:
-            self._state = RunState.load(found.state)
+        self._cuts.load()
+        if self._cuts.checkpoint.state:
+            self._state = RunState.load(self._cuts.checkpoint.state)
             self.directory.moved_to(self._state.run["directory"], self._state.run.get("ignore_before", 0))
 
     def _turn(self) -> None:
@@ -136,7 +125,7 @@ class Worker(threading.Thread):
             return True
         if self.intake.waiting or not self.directory.free:
             return True
-        return bool(self._changed or self._barriers or self._cut or self._blocked_until)
+        return self._cuts.pending or bool(self._blocked_until)
 
     @property
     def idle(self) -> bool:
@@ -166,12 +155,12 @@ class Worker(threading.Thread):
         elif isinstance(command, commands.Attach):
             self._welcome(self.intake.attach(command.hello))
         elif isinstance(command, commands.Ask):
-            self._barriers.append((command.producer, command.barrier))
+            self._cuts.ask(command.producer, command.barrier)
             self._next_tick = 0.0
         elif isinstance(command, commands.Left):
             self._forget(command.producer)
         elif isinstance(command, commands.Gone):
-            self._changed = self.intake.read_rest(command.producer) or self._changed
+            self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
             self._say_once(
                 command.job.label, f"{explain(command.error)}; tried again until it works", command.job.producer
@@ -190,7 +179,7 @@ class Worker(threading.Thread):
 
     def _forget(self, producer: bytes) -> None:
         self.intake.forget(producer)
-        self._barriers = [(who, barrier) for who, barrier in self._barriers if who != producer]
+        self._cuts.forget(producer)
 
     # -- the directory -------------------------------------------------------------------------------------------------
 
@@ -207,12 +196,10 @@ class Worker(threading.Thread):
     def _move(self, move: commands.Move) -> None:
         """A later run has taken the directory: what was logged before is gone with it, the rest goes beside it."""
         self._let_go()
-        self._cut = None
         run, taken = self._state.run, self.directory.path
         self.directory.move(move.time)
         self._state = RunState(run=self.directory.moved_run(run) if run else {})
-        self._checkpoint = checkpoint.Checkpoint(positions=self._checkpoint.positions)
-        self._changed = True
+        self._cuts.begin_anew()
         move.released.set()
         if (move.pid, move.host) != (self.pid, self.host):
             for producer in self.intake.feeds:
@@ -237,14 +224,14 @@ class Worker(threading.Thread):
                 continue  # the run is begun by the producer it has joined
             if feed.rest is not None and not feed.frames:
                 self.intake.read_piece(feed)
-                self._changed = True
+                self._cuts.changed = True
             for _ in range(min(BATCH, len(feed.frames))):
                 end, body = feed.frames[0]
                 if self._jobs.full or not self._apply(feed, body):
                     return
                 feed.frames.popleft()
                 feed.applied = end
-                self._changed = True
+                self._cuts.changed = True
             self.intake.tell_limit(feed)
 
     def _apply(self, feed: Feed, body: memoryview) -> bool:
@@ -284,7 +271,7 @@ class Worker(threading.Thread):
         existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
         begun = self._state.begin(event, existing)
         if existing is not None:
-            self._checkpoint.lengths = existing_lengths(run["directory"])
+            self._cuts.checkpoint.lengths = existing_lengths(run["directory"])
         try:
             if self._open_output():
                 assert self._output is not None
@@ -310,7 +297,7 @@ class Worker(threading.Thread):
         """Be ready to write; False while another daemon has the directory."""
         if not self._state.run:
             raise InvalidEventError("its stream does not begin with Open")
-        output = Output(self._state, self._checkpoint, self._fsync, self._jobs.submit, self._say)
+        output = Output(self._state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._say)
         output.tree.make_root()
         if not self.directory.lock():
             output.close()
@@ -378,7 +365,7 @@ class Worker(threading.Thread):
     def _drain(self) -> bool:
         """Write all rows and due documents and wait for all jobs; False if the daemon has to leave first."""
         while True:
-            written = self._write_rows() and self._write_documents(urgent=True)
+            written = self._write(urgent=True)
             if written and not self._jobs.pending:
                 return True
             if self._closing is not None and time.monotonic() > self._closing:
@@ -407,7 +394,7 @@ class Worker(threading.Thread):
         if self._finish(save=False):
             self._output.remove_signals()
             self._state.crashed = True
-            self._changed = True
+            self._cuts.changed = True
             logger.warning(
                 f"run {self.run_id} in {self.directory.path} was not ended; it is complete as far as it went"
             )
@@ -419,8 +406,8 @@ class Worker(threading.Thread):
             return  # what was stopped is not done, so no cut that waits for it may become valid
         if job.error is not None:
             self._say(job.label, explain(job.error), job.producer)
-        if self._cut is not None and self._cut.job_ended(job):
-            self._save_cut(self._cut)
+        if self._cuts.job_ended(job):
+            self._save_cut()
 
     # -- ticks ---------------------------------------------------------------------------------------------------------
 
@@ -431,100 +418,34 @@ class Worker(threading.Thread):
         self._blocked_until = 0.0
         if self._must_conclude and self.intake.all_done() and self.intake.any_crashed():
             self._conclude_crashed()
-        reached = self._reached_barriers()
+        reached = self._cuts.reached()
         if self._output is not None:
             self._output.tree.check_root()
-            if not self._write_rows() or not self._write_documents(urgent=bool(reached)):
+            if not self._write(urgent=bool(reached)):
                 return
-            self._make_report(now, reached)
-        if self._cut is None and (reached or (self._changed and now >= self._next_cut)):
-            self._take_cut(reached)
+            self._output.make_report(now, urgent=any(barrier.report for _, barrier in reached))
+        if reached or self._cuts.is_time(now):
+            self._take_cut()
 
-    def _write_rows(self) -> bool:
+    def _write(self, urgent: bool) -> bool:
+        """Write rows and due documents (with ``urgent``, also what could wait); False if the disk does not take it."""
         output = self._output
-        while output is not None and output.rows.buffered:
-            if not self._flush_rows(output):
-                return False
-        return True
+        assert output is not None, "asked by those who have it"
+        trouble = output.write_rows() or output.write_documents(self._state, urgent)
+        return trouble is None or self._block(trouble, b"")
 
-    def _flush_rows(self, output: Output) -> bool:
-        try:
-            output.rows.flush()
-        except (OSError, ValueError) as exc:
-            if isinstance(exc, OSError) and heals(exc):
-                return self._block(exc, b"")
-            name = output.rows.failing()
-            assert name is not None
-            lost = output.rows.discard(name)
-            self._say(f"log_metric {name!r}", f"{explain(exc)}; {lost} rows are left out", b"")
-        return True
+    def _take_cut(self) -> None:
+        if self._cuts.take(self._state, self._output, self._jobs.pending, self._cuts.reached()):
+            self._save_cut()
 
-    def _write_documents(self, urgent: bool) -> bool:
-        output = self._output
-        assert output is not None
-        if not output.documents.wanted.small or not (urgent or output.documents.is_time(time.monotonic())):
-            return True
+    def _save_cut(self) -> None:
         try:
-            output.documents.write(self._state)
+            done = self._cuts.save(self._output, self.status(), self._fsync)
         except OSError as exc:
-            return self._block(exc, b"")
-        except ValueError as exc:
-            self._say("make_dvcyaml", str(exc), b"")
-        return True
-
-    def _make_report(self, now: float, reached: list[tuple[bytes, messages.Barrier]]) -> None:
-        output = self._output
-        assert output is not None
-        if not output.documents.wanted.report or self._state.run["report"] is None:
-            return
-        if output.report.is_time(now) or any(barrier.report for _, barrier in reached):
-            output.submit_report()
-
-    def _reached_barriers(self) -> list[tuple[bytes, messages.Barrier]]:
-        applied = self.intake.applied()
-        return [(who, barrier) for who, barrier in self._barriers if applied.get(who, -1) >= barrier.position]
-
-    # -- checkpoints ---------------------------------------------------------------------------------------------------
-
-    def _take_cut(self, reached: list[tuple[bytes, messages.Barrier]]) -> None:
-        started = time.monotonic()
-        self._barriers = [asked for asked in self._barriers if asked not in reached]
-        applied = self.intake.applied()
-        made = self._checkpoint = checkpoint.Checkpoint(
-            positions={**self._checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}},
-            state=self._state.dump() if self._state.run else {},
-        )
-        if self._output is not None:
-            made.lengths = self._output.rows.lengths
-            made.due = self._output.documents.wanted.dump()
-            made.dvc = self._output.dvc_remembered()
-        self._cut = Cut(checkpoint.encode(made), applied, set(self._jobs.pending), reached)
-        self._changed = False
-        now = time.monotonic()
-        self._next_cut = now + max(TICK_SECONDS, (now - started) / CUT_SHARE)
-        if not self._cut.jobs:
-            self._save_cut(self._cut)
-
-    def _save_cut(self, cut: Cut) -> None:
-        self._cut = None
-        try:
-            if self._fsync and self._output is not None:
-                self._output.sync()
-            self._store.save(cut.content)
-            self._store.save_status(self.status())
-        except OSError as exc:
-            self._changed = True
-            self._barriers = [*cut.answers, *self._barriers]
             self._block(exc, b"")
             return
-        for producer, position in cut.positions.items():
-            feed = self.intake.feeds.get(producer)
-            if feed is not None:
-                self.intake.acknowledge(feed, position)
-                if feed.drained and feed.applied == position:
-                    self._drop_journal(feed)
-        for producer, barrier in cut.answers:
-            self._post(producer, messages.Answer(barrier.number))
+        for feed in done:
+            self._drop_journal(feed)
 
     def _drop_journal(self, feed: Feed) -> None:
         """All of a gone producer's journal is in the tree: delete it."""
@@ -533,7 +454,7 @@ class Worker(threading.Thread):
         if feed.journal:
             orphans.remove(feed.journal)
         self._forget(feed.producer)
-        self._checkpoint.positions.pop(feed.producer.hex(), None)
+        self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
 
     # -- telling -------------------------------------------------------------------------------------------------------
 
@@ -579,8 +500,8 @@ class Worker(threading.Thread):
             if self.intake.applied() == before and self.inbox.empty():
                 break
         if self._output is not None and self._drain():
-            self._cut = None
-            self._take_cut(self._reached_barriers())
+            self._cuts.abandon()
+            self._take_cut()
 
     def _let_go(self) -> None:
         self._jobs.abandon(timeout=5.0)

@@ -1,0 +1,150 @@
+"""Cuts through one run, from the moment they are taken until they are its checkpoint.
+
+A cut becomes valid when every job that was submitted before it has ended; then it is saved, its positions are
+acknowledged, and the barriers that it reaches are answered. Rows behind it go on being written meanwhile. There is one
+cut on its way at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from lived_protocol import messages
+
+from lived_daemon import checkpoint
+from lived_daemon.pool import Job
+from lived_daemon.runs.feed import Feed
+from lived_daemon.runs.intake import Intake, Post
+from lived_daemon.runs.output import Output
+from lived_daemon.runs.state import RunState
+
+#: Seconds between two cuts at least; and taking them may use this share of the run's thread.
+CUT_SECONDS, CUT_SHARE = 0.1, 0.05
+
+#: A barrier and who asked for it.
+Asked = tuple[bytes, messages.Barrier]
+
+
+class Cut(NamedTuple):
+    """``content`` is the checkpoint's file; ``jobs`` are those still to end; ``answers`` the barriers it reaches."""
+
+    content: bytes
+    positions: dict[bytes, int]
+    jobs: set[Job]
+    answers: list[Asked]
+
+
+class Cuts:
+    """The checkpoint of one run, and the cut that will be the next. ``changed`` says that one is worth taking."""
+
+    def __init__(self, store: checkpoint.Store, intake: Intake, post: Post) -> None:
+        self._store = store
+        self._intake = intake
+        self._post = post
+        self._cut: Cut | None = None
+        self._next = 0.0
+        self._barriers: list[Asked] = []
+        self.checkpoint = checkpoint.Checkpoint()
+        self.changed = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is to be done sooner or later."""
+        return self.changed or bool(self._barriers) or self._cut is not None
+
+    def load(self) -> None:
+        """Go on from the checkpoint on disk, if there is one."""
+        found = self._store.load()
+        if found is not None:
+            self.checkpoint = found
+            self._intake.positions = found.positions
+
+    def begin_anew(self) -> None:
+        """The run has lost its directory: nothing of it is in the tree any more, its positions stay."""
+        self._cut = None
+        self.checkpoint = checkpoint.Checkpoint(positions=self.checkpoint.positions)
+        self.changed = True
+
+    # -- barriers ------------------------------------------------------------------------------------------------------
+
+    def ask(self, producer: bytes, barrier: messages.Barrier) -> None:
+        """A producer waits for a barrier."""
+        self._barriers.append((producer, barrier))
+
+    def forget(self, producer: bytes) -> None:
+        """A producer waits for nothing any more."""
+        self._barriers = [asked for asked in self._barriers if asked[0] != producer]
+
+    def reached(self) -> list[Asked]:
+        """The barriers before which everything is applied."""
+        applied = self._intake.applied()
+        return [asked for asked in self._barriers if applied.get(asked[0], -1) >= asked[1].position]
+
+    # -- cuts ----------------------------------------------------------------------------------------------------------
+
+    def is_time(self, now: float) -> bool:
+        """Whether a cut is to be taken; ``now`` is monotonic seconds."""
+        return self._cut is None and self.changed and now >= self._next
+
+    def take(self, state: RunState, output: Output | None, jobs: set[Job], reached: list[Asked]) -> bool:
+        """Take a cut, unless one is on its way; True if it is valid at once. All rows must have been written."""
+        if self._cut is not None:
+            return False
+        started = time.monotonic()
+        self._barriers = [asked for asked in self._barriers if asked not in reached]
+        applied = self._intake.applied()
+        positions = {**self.checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}}
+        made = checkpoint.Checkpoint(positions, state=state.dump() if state.run else {})
+        if output is not None:
+            made.lengths = output.rows.lengths
+            made.due = output.documents.wanted.dump()
+            made.dvc = output.dvc_remembered()
+        self.checkpoint = made
+        self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached)
+        self.changed = False
+        now = time.monotonic()
+        self._next = now + max(CUT_SECONDS, (now - started) / CUT_SHARE)
+        return not self._cut.jobs
+
+    def abandon(self) -> None:
+        """Let the cut on its way never become valid; what waited for it waits for the next."""
+        if self._cut is not None:
+            self._barriers = [*self._cut.answers, *self._barriers]
+            self._cut = None
+            self.changed = True
+
+    def job_ended(self, job: Job) -> bool:
+        """Note the end of a job; True if the cut on its way is valid now."""
+        if self._cut is None or job not in self._cut.jobs:
+            return False
+        self._cut.jobs.discard(job)
+        return not self._cut.jobs
+
+    def save(self, output: Output | None, status: dict[str, Any], fsync: bool) -> list[Feed]:
+        """Make the valid cut the checkpoint, acknowledge and answer; the dead producers that are wholly in the tree.
+
+        Raises:
+            OSError: it cannot be saved; it is as if it had not been taken.
+        """
+        cut = self._cut
+        assert cut is not None, "only a cut that was taken can be saved"
+        try:
+            if fsync and output is not None:
+                output.sync()
+            self._store.save(cut.content)
+            self._store.save_status(status)
+        except OSError:
+            self.abandon()
+            raise
+        self._cut = None
+        done: list[Feed] = []
+        for producer, position in cut.positions.items():
+            feed = self._intake.feeds.get(producer)
+            if feed is not None:
+                self._intake.acknowledge(feed, position)
+                if feed.drained and feed.applied == position:
+                    done.append(feed)
+        for producer, barrier in cut.answers:
+            self._post(producer, messages.Answer(barrier.number))
+        return done

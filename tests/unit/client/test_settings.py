@@ -1,0 +1,93 @@
+"""The environment is read in one place, and what cannot be understood is refused by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from lived import settings
+from lived.error import DvcLiveError
+from lived.settings import DEFAULT_JOURNAL_LIMIT, SEGMENT_SIZE, flag, from_environment
+from lived_protocol import places
+
+
+def test_an_empty_environment_gives_the_defaults(tmp_path: Path) -> None:
+    """An embedded daemon of this user below the state folder, eight GiB of journal, nothing switched on."""
+    found = from_environment({"XDG_STATE_HOME": str(tmp_path)})
+    assert found.home == str(tmp_path / "lived")
+    assert found.local
+    assert found.lock_path is not None
+    assert found.lock_path.startswith(str(tmp_path / "lived" / "daemons"))
+    assert found.journal_limit == DEFAULT_JOURNAL_LIMIT == 8 * 1024**3
+    assert (found.run_id, found.sync, found.resume, found.open_report) == (None, False, False, False)
+
+
+def test_the_socket_has_a_short_path_whatever_the_home(tmp_path: Path) -> None:
+    """A home with a long path does not make the socket's too long, and two homes have two sockets."""
+    deep = str(tmp_path / "/".join(["deep" * 10] * 5))
+    one = from_environment({"LIVED_HOME": deep})
+    other = from_environment({"LIVED_HOME": f"{deep}2"})
+    assert one.endpoint.startswith("ipc:///")
+    assert len(one.endpoint.removeprefix("ipc://").encode()) <= places.MAX_SOCKET_PATH
+    assert one.endpoint != other.endpoint
+    assert one.lock_path != other.lock_path
+
+
+@pytest.mark.parametrize("text", ["tcp://10.0.0.1:5555", "tcp://host.example:1", "tcp://[::1]:80", "ipc:///tmp/x"])
+def test_a_given_endpoint_is_somebody_else_s_daemon(text: str) -> None:
+    """It is taken as it is, and no lock belongs to it."""
+    found = from_environment({"LIVED_ENDPOINT": text})
+    assert found.endpoint == text
+    assert not found.local
+
+
+@pytest.mark.parametrize("text", ["host:5555", "tcp://host", "http://host:80", "tcp://:1", "ipc://", "tcp://a b:1"])
+def test_an_endpoint_that_is_no_address_is_refused(text: str) -> None:
+    """The error names the variable, the value and the form."""
+    with pytest.raises(DvcLiveError, match=r"LIVED_ENDPOINT=.*tcp://HOST:PORT"):
+        from_environment({"LIVED_ENDPOINT": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", DEFAULT_JOURNAL_LIMIT), ("100000000", 10**8), ("64M", 64 << 20), ("64MiB", 64 << 20), ("1 GB", 1 << 30),
+     ("2t", 2 << 40), ("9000kb", 9000 << 10), ("1", 2 * SEGMENT_SIZE), ("0", 2 * SEGMENT_SIZE)],
+)  # fmt: skip
+def test_the_journal_s_limit_is_a_size(text: str, size: int) -> None:
+    """Bytes, or a number with a unit of 1024; never less than two segments."""
+    assert from_environment({"LIVED_JOURNAL_LIMIT": text}).journal_limit == size
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1.5G", "8 apples", "G"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    """The error names the variable and the value."""
+    with pytest.raises(DvcLiveError, match="LIVED_JOURNAL_LIMIT="):
+        from_environment({"LIVED_JOURNAL_LIMIT": text})
+
+
+@pytest.mark.parametrize("name", ["LIVED_SYNC", "DVCLIVE_RESUME", "DVCLIVE_OPEN"])
+def test_flags_are_yes_or_no(name: str) -> None:
+    """In the ways people write these, and nothing else."""
+    field = {"LIVED_SYNC": "sync", "DVCLIVE_RESUME": "resume", "DVCLIVE_OPEN": "open_report"}[name]
+    for text in ("1", "true", "YES", " on ", "y"):
+        assert getattr(from_environment({name: text}), field) is True
+    for text in ("0", "false", "No", "off", "", "n"):
+        assert getattr(from_environment({name: text}), field) is False
+    with pytest.raises(DvcLiveError, match=f"{name}='maybe'"):
+        from_environment({name: "maybe"})
+    assert flag({}, name) is False
+
+
+def test_the_run_s_id_is_taken_and_an_empty_one_is_none() -> None:
+    """``LIVED_RUN_ID=`` is as good as not set."""
+    assert from_environment({"LIVED_RUN_ID": "r1"}).run_id == "r1"
+    assert from_environment({"LIVED_RUN_ID": ""}).run_id is None
+
+
+def test_the_process_s_own_environment_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And a relative home is taken from the working directory, a tilde from the user's home."""
+    monkeypatch.setenv("LIVED_HOME", str(tmp_path))
+    assert settings.from_environment().home == str(tmp_path)
+    assert from_environment({"LIVED_HOME": "here"}).home == os.path.join(os.getcwd(), "here")
+    assert from_environment({"LIVED_HOME": "~/x"}).home == os.path.expanduser("~/x")
