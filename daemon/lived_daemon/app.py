@@ -73,9 +73,6 @@ class _Daemon:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._outbox.wake_fd, warn_on_full_buffer=False)
         logger.info(f"lived {__version__} serves {self._receiver.address} for {self._settings.home}, pid {os.getpid()}")
-        adopted = self._registry.adopt_orphans()
-        if adopted:
-            logger.info(f"took {adopted} journals that nobody was sending")
         while not self._should_leave():
             self._receiver.turn()
         logger.info("leaving")

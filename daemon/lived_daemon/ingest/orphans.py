@@ -11,7 +11,8 @@ import logging
 import mmap
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ from lived_protocol.errors import DamagedSegmentError
 from lived_daemon import system
 
 logger = logging.getLogger("lived_daemon")
+
+
+#: A journal folder without anything in it is somebody's beginning for so long, in seconds.
+STALE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ def is_gone(folder: str, pid: int) -> bool:
     return False
 
 
-def find(home: str) -> list[Orphan]:
-    """The journals below ``home`` that nobody sends, in the order in which their producers began."""
+def find(home: str, known: Container[bytes] = ()) -> list[Orphan]:
+    """The journals below ``home`` that nobody sends, in the order in which their producers began; not the ``known``."""
     base = os.path.join(home, "journal")
     found: list[Orphan] = []
     try:
@@ -63,22 +68,29 @@ def find(home: str) -> list[Orphan]:
         return []
     for name in names:
         folder = os.path.join(base, name)
-        if is_alive(folder):
+        if _identity(name) in known or is_alive(folder):
             continue
         orphan = _read(name, folder)
-        if orphan is not None:
+        # A producer that has only just begun locks its folder before it says whose it is: so it is asked again.
+        if orphan is not None and not is_alive(folder):
             found.append(orphan)
     return sorted(found, key=lambda orphan: int(orphan.hello.get("opened", 0)))
 
 
+def _identity(name: str) -> bytes:
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return b""
+
+
 def _read(name: str, folder: str) -> Orphan | None:
     try:
-        producer = bytes.fromhex(name)
+        producer = _identity(name)
         with open(os.path.join(folder, "producer.json"), encoding="utf-8") as file:
             hello = json.load(file)
     except FileNotFoundError:
-        if os.path.isdir(folder) and not segment_files(folder):
-            shutil.rmtree(folder, ignore_errors=True)  # its process ended before it logged anything
+        _remove_if_stale(folder)
         return None
     except (ValueError, OSError) as exc:
         logger.error(f"{folder} cannot be taken for a journal: {exc}")
@@ -87,6 +99,16 @@ def _read(name: str, folder: str) -> Orphan | None:
         logger.error(f"{folder} cannot be taken for a journal: it does not say whose it is")
         return None
     return Orphan(producer, folder, hello)
+
+
+def _remove_if_stale(folder: str) -> None:
+    """Delete a folder whose process ended before it logged anything; one that may have only just been made stays."""
+    try:
+        age = time.time() - os.stat(folder).st_mtime
+    except FileNotFoundError:
+        return
+    if age > STALE_SECONDS and not segment_files(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def segment_files(folder: str) -> list[str]:

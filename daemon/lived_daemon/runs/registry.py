@@ -22,6 +22,8 @@ from lived_daemon.runs.worker import Worker
 
 logger = logging.getLogger("lived_daemon")
 
+#: How often journals are looked for that nobody is sending: their trainer ended before it said anything. Seconds.
+ORPHAN_SECONDS = 1.0
 #: Keys a hello must have, with the type of each.
 _HELLO = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
 
@@ -46,6 +48,7 @@ class Registry:
         self._of_producer: dict[bytes, Worker] = {}
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
+        self._next_look = 0.0
         for status in checkpoint.remembered(home):
             self._note(status["directory"], int(status.get("opened", 0)), status["key"], 0, "")
 
@@ -144,7 +147,11 @@ class Registry:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Look for producers whose process has ended, and for runs that have nothing left to do."""
+        """Look for producers whose process has ended, journals they left, and runs that have nothing left to do."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + ORPHAN_SECONDS
+            self.adopt_orphans()
         for key, worker in list(self._workers.items()):
             if worker.finished.is_set():
                 self._remove(key, worker)
@@ -166,8 +173,8 @@ class Registry:
                 del self._of_producer[producer]
 
     def adopt_orphans(self) -> int:
-        """Take the journals of this home that nobody sends; how many they are."""
-        found = [orphan for orphan in orphans.find(self._home) if orphan.producer not in self._of_producer]
+        """Take the journals of this home that nobody sends, and say so; how many they are."""
+        found = orphans.find(self._home, self._of_producer)
         for orphan in found:
             hello = messages.Hello(PROTOCOL_VERSION, __version__, orphan.producer, 0, orphan.folder, orphan.hello)
             try:
@@ -176,6 +183,7 @@ class Registry:
                 logger.error(f"{orphan.folder} cannot be taken for a journal: {exc}")
                 continue
             self._of_producer[orphan.producer].inbox.put(commands.Gone(orphan.producer))
+            logger.info(f"took the journal {orphan.folder}, which nobody was sending")
         return len(found)
 
     @property
