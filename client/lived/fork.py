@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -22,6 +23,9 @@ class Member(Protocol):
         """Called when the interpreter ends."""
 
 
+#: Held while a thread imports something large: a child forked meanwhile would have half a module for ever.
+importing = threading.Lock()
+
 _members: weakref.WeakSet[Member] = weakref.WeakSet()
 _installed: list[bool] = []
 
@@ -31,7 +35,7 @@ def join(member: Member) -> None:
     if not _installed:
         _installed.append(True)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=_after_fork)
         atexit.register(_at_exit)
     _members.add(member)
 
@@ -42,6 +46,7 @@ def leave(member: Member) -> None:
 
 
 def _after_fork() -> None:
+    importing.release()
     for member in list(_members):
         member.after_fork()
 

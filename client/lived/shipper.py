@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
 
+from lived import fork
 from lived.discovery import Discovery
 from lived.journal import Journal
 from lived.settings import Settings
@@ -143,7 +144,8 @@ class Shipper:
     def _main(self) -> None:
         try:
             self._discovery.ensure()
-            import zmq
+            with fork.importing:
+                import zmq
 
             with zmq.Context() as context:
                 self._loop(zmq, context)
@@ -204,8 +206,10 @@ class Shipper:
         hello = messages.Hello(
             PROTOCOL_VERSION, __version__, self._journal.producer, self._journal.first, folder, self._run
         )
-        with contextlib.suppress(zmq.Again):  # nobody is there yet: said again when the silence has lasted
+        try:
             socket.send_multipart(messages.encode(hello), zmq.NOBLOCK)
+        except zmq.Again:  # not connected yet: said at the next look, which is due at once
+            self._heard = self._checked = 0.0
 
     def _owed(self) -> bool:
         """Whether we wait for anything from the daemon."""

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+import zmq
+
 from lived_daemon.app import AlreadyRunningError, run_daemon
 from lived_daemon.settings import DEFAULT_IDLE_SECONDS, Settings
 
@@ -27,6 +29,9 @@ def main() -> int:
         run_daemon(settings)
     except AlreadyRunningError:
         return 0
+    except (OSError, zmq.ZMQError) as exc:
+        print(f"the daemon cannot serve {settings.endpoint}: {exc}", file=sys.stderr)
+        return 1
     return 0
 
 

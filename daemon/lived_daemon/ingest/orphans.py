@@ -58,8 +58,11 @@ def is_gone(folder: str, pid: int) -> bool:
     return False
 
 
-def find(home: str, known: Container[bytes] = ()) -> list[Orphan]:
-    """The journals below ``home`` that nobody sends, in the order in which their producers began; not the ``known``."""
+def find(home: str, known: Container[bytes] = (), living: bool = False) -> list[Orphan]:
+    """The journals below ``home`` that nobody sends, in the order in which their producers began.
+
+    Those of the ``known`` producers are left out; with ``living``, those whose process lives are among them.
+    """
     base = os.path.join(home, "journal")
     found: list[Orphan] = []
     try:
@@ -68,11 +71,11 @@ def find(home: str, known: Container[bytes] = ()) -> list[Orphan]:
         return []
     for name in names:
         folder = os.path.join(base, name)
-        if _identity(name) in known or is_alive(folder):
+        if _identity(name) in known or (is_alive(folder) and not living):
             continue
         orphan = _read(name, folder)
         # A producer that has only just begun locks its folder before it says whose it is: so it is asked again.
-        if orphan is not None and not is_alive(folder):
+        if orphan is not None and (living or not is_alive(folder)):
             found.append(orphan)
     return sorted(found, key=lambda orphan: int(orphan.hello.get("opened", 0)))
 
@@ -93,12 +96,22 @@ def _read(name: str, folder: str) -> Orphan | None:
         _remove_if_stale(folder)
         return None
     except (ValueError, OSError) as exc:
-        logger.error(f"{folder} cannot be taken for a journal: {exc}")
+        _complain(folder, str(exc))
         return None
     if not isinstance(hello, dict) or len(producer) != 16:
-        logger.error(f"{folder} cannot be taken for a journal: it does not say whose it is")
+        _complain(folder, "it does not say whose it is")
         return None
     return Orphan(producer, folder, hello)
+
+
+_complained: set[str] = set()
+
+
+def _complain(folder: str, reason: str) -> None:
+    """Say once what is wrong with a folder: it is looked at every second."""
+    if folder not in _complained:
+        _complained.add(folder)
+        logger.error(f"{folder} cannot be taken for a journal: {reason}")
 
 
 def _remove_if_stale(folder: str) -> None:

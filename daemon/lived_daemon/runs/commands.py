@@ -49,6 +49,8 @@ class Move(NamedTuple):
     pid: int
     host: str
     released: threading.Event
+    #: The later run resumes: all that was logged before is written first.
+    keep: bool = False
 
 
 class Done(NamedTuple):

@@ -99,7 +99,7 @@ class Intake:
         piece = next(feed.rest, None)
         if piece is None:
             feed.rest = None
-            if feed.session.pending:  # committed bytes that end within an event: its length must be wrong
+            if feed.session.pending and feed.gone:  # committed bytes that end within an event: its length must be wrong
                 self._set_aside(feed)
             return
         try:

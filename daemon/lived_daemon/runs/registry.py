@@ -7,6 +7,7 @@ beside it. All of this is decided here, in the receiver's thread, by the times a
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from typing import Any, NamedTuple
@@ -46,6 +47,7 @@ class Registry:
         self._post = post
         self._workers: dict[str, Worker] = {}
         self._of_producer: dict[bytes, Worker] = {}
+        self._hellos: dict[bytes, messages.Hello] = {}
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
@@ -70,9 +72,19 @@ class Registry:
                 raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
+            if hello.run.get("resume") and hello.journal:
+                self._take_earlier(hello)
             worker = self._worker_for(hello)
             self._of_producer[hello.producer] = worker
+            self._hellos[hello.producer] = hello
         worker.inbox.put(commands.Attach(hello))
+
+    def _take_earlier(self, hello: messages.Hello) -> None:
+        """Know of every earlier run in the directory before one resumes it, though its trainer has not greeted yet."""
+        for each in orphans.find(self._home, {*self._of_producer, hello.producer}, living=True):
+            earlier = each.hello
+            if earlier.get("directory") == hello.run["directory"] and earlier.get("opened", 0) < hello.run["opened"]:
+                self.hello(messages.Hello(PROTOCOL_VERSION, __version__, each.producer, 0, each.folder, earlier))
 
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """Hand a producer's message to its run; False if the producer is not known."""
@@ -85,7 +97,7 @@ class Registry:
             worker.inbox.put(commands.Ask(producer, message))
         else:
             worker.inbox.put(commands.Left(producer))
-            del self._of_producer[producer]
+            del self._of_producer[producer], self._hellos[producer]
         return True
 
     # -- runs ----------------------------------------------------------------------------------------------------------
@@ -120,7 +132,7 @@ class Registry:
         feeds = list(holder.intake.feeds.values())
         self._notice_gone(holder)
         living = [feed for feed in feeds if feed.open and not _is_gone(feed)]
-        if not living:
+        if not living and not self._on_their_way(holder):
             return holder.finished  # it has only to write what it has, and is closed when it is idle
         released = threading.Event()
         run = hello.run
@@ -136,8 +148,15 @@ class Registry:
                     fatal=False,
                 ),
             )
-        holder.inbox.put(commands.Move(run["opened"], run["pid"], run["host"], released))
+        holder.inbox.put(commands.Move(run["opened"], run["pid"], run["host"], released, bool(run.get("resume"))))
         return released
+
+    def _on_their_way(self, worker: Worker) -> bool:
+        """Whether a living producer has greeted ``worker`` and its thread has not taken that in yet."""
+        return any(
+            known is worker and producer not in worker.intake.feeds and not _has_left(self._hellos[producer])
+            for producer, known in self._of_producer.items()
+        )
 
     def _notice_gone(self, worker: Worker) -> None:
         for feed in list(worker.intake.feeds.values()):
@@ -161,7 +180,7 @@ class Registry:
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
             if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
-                del self._of_producer[producer]
+                del self._of_producer[producer], self._hellos[producer]
 
     def _remove(self, key: str, worker: Worker) -> None:
         del self._workers[key]
@@ -170,7 +189,7 @@ class Registry:
                 del self._holders[directory]
         for producer, known in list(self._of_producer.items()):
             if known is worker:
-                del self._of_producer[producer]
+                del self._of_producer[producer], self._hellos[producer]
 
     def adopt_orphans(self) -> int:
         """Take the journals of this home that nobody sends, and say so; how many they are."""
@@ -213,3 +232,9 @@ class Registry:
 
 def _is_gone(feed: Any) -> bool:
     return bool(feed.journal) and orphans.is_gone(feed.journal, int(feed.hello["pid"]))
+
+
+def _has_left(hello: messages.Hello) -> bool:
+    return bool(hello.journal) and (
+        not os.path.isdir(hello.journal) or orphans.is_gone(hello.journal, int(hello.run["pid"]))
+    )

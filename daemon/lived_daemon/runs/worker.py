@@ -80,6 +80,7 @@ class Worker(threading.Thread):
         self._closing: float | None = None
         self._said: set[str] = set()
         self._asked_to_move: commands.Move | None = None
+        self._completing = False
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Worker(threading.Thread):
     def _turn(self) -> None:
         self._take_commands(self._pause())
         if self._is_ready():
-            if self._asked_to_move is not None:
+            if self._asked_to_move is not None and self._may_move(self._asked_to_move):
                 move, self._asked_to_move = self._asked_to_move, None
                 self._move(move)
             self._work()
@@ -193,6 +194,29 @@ class Worker(threading.Thread):
                     self._welcome(feed)
         return True
 
+    def _may_move(self, move: commands.Move) -> bool:
+        """Whether the directory can be given up: where a later run resumes it, once all there is is written."""
+        feeds = list(self.intake.feeds.values())
+        if move.keep and not self._completing:
+            self._completing = True
+            for feed in feeds:
+                if feed.journal and feed.rest is None and not feed.gone:
+                    feed.rest = orphans.pieces(feed.journal, feed.session.received)
+        if not move.keep:
+            return True
+        if any(feed.rest is not None or (feed.frames and not self._is_later(feed, move)) for feed in feeds):
+            return False
+        self._completing = False
+        return self._output is None or self._drain()
+
+    def _is_later(self, feed: Feed, move: commands.Move) -> bool:
+        """Whether what is to be applied next was logged when the directory was another run's already."""
+        _, body = feed.frames[0]
+        try:
+            return events.decode(body).time >= move.time
+        except InvalidEventError:
+            return False
+
     def _move(self, move: commands.Move) -> None:
         """A later run has taken the directory: what was logged before is gone with it, the rest goes beside it."""
         self._let_go()
@@ -226,6 +250,8 @@ class Worker(threading.Thread):
                 self.intake.read_piece(feed)
                 self._cuts.changed = True
             for _ in range(min(BATCH, len(feed.frames))):
+                if self._completing and self._asked_to_move and self._is_later(feed, self._asked_to_move):
+                    break
                 end, body = feed.frames[0]
                 if self._jobs.full or not self._apply(feed, body):
                     return
@@ -241,6 +267,9 @@ class Worker(threading.Thread):
             if isinstance(event, events.Open):
                 return self._begin(event, feed)
             if event.time < self.directory.ignore_before:
+                return True
+            if isinstance(event, events.End) and self._untouched:
+                feed.ended = True  # nothing of it is to be written, so its directory is not made either
                 return True
             if self._output is None and not self._open_output():
                 return False
@@ -333,12 +362,11 @@ class Worker(threading.Thread):
         return self.directory.moved and not self._state.names_anything
 
     def _end(self, event: events.End, feed: Feed) -> bool:
-        if not self._untouched:
-            others = [one for one in self.intake.feeds.values() if one is not feed and one.member and one.open]
-            for operation in self._state.apply(event):
-                if isinstance(operation, Finish) and not self._finish(save=not others):
-                    return False
-            self._state.ended = not others
+        others = [one for one in self.intake.feeds.values() if one is not feed and one.member and one.open]
+        for operation in self._state.apply(event):
+            if isinstance(operation, Finish) and not self._finish(save=not others):
+                return False
+        self._state.ended = not others
         feed.ended = True
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 from lived import journal as journal_module
+from lived import system
 from lived.journal import Journal
-from lived_protocol import events, frames
+from lived_protocol import events, frames, segments
 
 PRODUCER = bytes(range(16))
 SEGMENT = 4096
@@ -72,6 +74,46 @@ def interrupted(journal: Journal, calls: list[Callable[[], None]], at: int) -> i
         sys.settrace(None)
         signal.signal(signal.SIGUSR1, before)
     return count
+
+
+def test_no_segment_is_prepared_under_a_name_that_is_still_in_use(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Preparing the next segment while the last one is put to use leaves that one's bytes alone: they are mapped."""
+    journal = make()
+    journal.append(bytes(3000), "Metric")
+    journal.prepare()
+    in_use = os.stat(tmp_path / "journal" / segments.file_name(0xFFFF_FFFF_FFFF_FFFF)).st_ino
+    emptied: list[int] = []
+    looked = threading.Event()
+    allocate, rename = system.allocate, os.rename
+
+    def allocate_and_tell(fd: int, size: int) -> None:
+        emptied.append(os.fstat(fd).st_ino)
+        allocate(fd, size)
+        looked.set()
+
+    def prepare() -> None:
+        journal.prepare()
+        looked.set()
+
+    def rename_late(*names: str) -> None:
+        thread.start()
+        assert looked.wait(30)
+        rename(*names)
+
+    thread = threading.Thread(target=prepare)
+    monkeypatch.setattr(system, "allocate", allocate_and_tell)
+    monkeypatch.setattr(os, "rename", rename_late)
+    journal.append(b"x" * 3000, "Metric")
+    monkeypatch.undo()
+    thread.join(30)
+    assert in_use not in emptied
+    journal.append(b"y" * 3000, "Metric")
+    assert read_all(journal) == b"".join(frames.encode(body) for body in (bytes(3000), b"x" * 3000, b"y" * 3000))
+    for first in (0, 3008, 6016):
+        content = (tmp_path / "journal" / segments.file_name(first)).read_bytes()
+        assert segments.unpack_head(content, len(content))[::3] == (first, 3008)
 
 
 def test_threads_append_at_once_and_nothing_is_lost_or_mixed(make: Make) -> None:
