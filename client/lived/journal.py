@@ -15,9 +15,9 @@ import contextlib
 import logging
 import mmap
 import os
-import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import time_ns
 from zlib import crc32
 
@@ -133,7 +133,10 @@ class Journal:
         self.segment_size = segment_size
         self.drops = Drops()
         self._unreported = Drops()
-        self._lock = threading.Lock()
+        # `with` on an RLock cannot be interrupted between taking the lock and the block that gives it back; and the lock
+        # itself knows whether this very thread is inside an append further up the stack.
+        self._lock = threading.RLock()
+        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
         self._deferred: deque[tuple[bytes, str, bool]] = deque()
         self._segments: list[Segment] = []
         self._map: mmap.mmap
@@ -156,11 +159,11 @@ class Journal:
 
         They are MetricTemplate's PREFIX and STEP_MARK, and a segment's committed word and head size; a test holds them.
         """
-        if not self._lock.acquire(False) and not self._wait_for_turn():
+        if self._is_owned():
             body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
             self._deferred.append((body, "Metric", False))
             return
-        try:
+        with self._lock:
             offset = self._offset
             size = template.size
             end = offset + size + 8
@@ -173,17 +176,15 @@ class Journal:
                 self._words[6] = end - 64
             else:
                 self._append_locked(body, "Metric", media=False)
-        finally:
-            self._lock.release()
         if self._deferred:
             self.append_deferred()
 
     def append_step(self, step: int) -> None:
         """Append a Step event; as hot as a metric."""
-        if not self._lock.acquire(False) and not self._wait_for_turn():
+        if self._is_owned():
             self._deferred.append((_pack_step(step), "Step", False))
             return
-        try:
+        with self._lock:
             offset = self._offset
             end = offset + _STEP_FRAME
             body = _pack_step(step)
@@ -193,31 +194,18 @@ class Journal:
                 self._words[6] = end - 64
             else:
                 self._append_locked(body, "Step", media=False)
-        finally:
-            self._lock.release()
         if self._deferred:
             self.append_deferred()
 
     def append(self, body: bytes, kind: str, media: bool = False) -> None:
         """Append one event's body; ``kind`` names it where it has to be dropped, ``media`` lets that happen early."""
-        if not self._lock.acquire(False) and not self._wait_for_turn():
+        if self._is_owned():
             self._deferred.append((body, kind, media))
             return
-        try:
+        with self._lock:
             self._append_locked(body, kind, media)
-        finally:
-            self._lock.release()
         if self._deferred:
             self.append_deferred()
-
-    def _wait_for_turn(self) -> bool:
-        """Take the lock; False if this very thread may hold it further up the stack: waiting could never end."""
-        caller = sys._getframe(1).f_back  # noqa: SLF001 - the documented way to one's own stack
-        while caller is not None:
-            if caller.f_code in _HOLDERS and caller.f_locals.get("self") is self:
-                return False
-            caller = caller.f_back
-        return self._lock.acquire()
 
     def append_deferred(self) -> None:
         """Append what was set aside because its thread was interrupted inside an append."""
@@ -228,6 +216,8 @@ class Journal:
     def _append_locked(self, body: bytes, kind: str, media: bool) -> None:
         if self._closed:
             return
+        if not self._end:
+            self._adopt(self._segments[-1])
         if self._unreported.counts and kind != "Dropped":
             self._report_drops()
         size = frames.size_of(len(body))
@@ -243,13 +233,18 @@ class Journal:
     # -- segments ------------------------------------------------------------------------------------------------------
 
     def _install(self, segment: Segment) -> None:
+        """Append to ``segment`` from now on. Interrupted at any point, the next append finishes it."""
+        self._end = 0
         self._segments.append(segment)
         self._kept += segment.capacity
         if segment.path is None:
             self._in_memory += segment.capacity
+        self._adopt(segment)
+
+    def _adopt(self, segment: Segment) -> None:
         self._map = segment.map
         self._words = segment.words
-        self._offset = segments.HEAD_SIZE
+        self._offset = segments.HEAD_SIZE + segment.words[_COMMITTED_WORD]
         self._end = segments.HEAD_SIZE + segment.capacity
 
     def _roll(self, size: int, media: bool) -> bool:
@@ -257,12 +252,15 @@ class Journal:
         first = self._segments[-1].end
         spare = self._spare
         if spare is not None and spare.capacity >= size:
-            self._spare = None
             fits = self._kept + spare.capacity <= self.limit * (MEDIA_SHARE if media else 1)
-            if fits and _name_spare(spare, self.folder, first, self.producer):
+            used = fits and _name_spare(spare, self.folder, first, self.producer)
+            if not used:
+                spare.discard()
+            # Only now: prepare() makes the next one under the name that this one had.
+            self._spare = None
+            if used:
                 self._install(spare)
                 return True
-            spare.discard()
         segment = self._next_segment(first, max(size, self.segment_size), media)
         if segment is None:
             return False
@@ -373,17 +371,6 @@ class Journal:
 #: A spare segment has no position yet; its name says so, and readers pass it over.
 _SPARE_POSITION = 0xFFFF_FFFF_FFFF_FFFF
 _SPARE_NAME = segments.file_name(_SPARE_POSITION)
-_HOLDERS = frozenset(
-    {
-        Journal.append.__code__,
-        Journal.append_metric.__code__,
-        Journal.append_step.__code__,
-        Journal.append_deferred.__code__,
-        Journal.release.__code__,
-        Journal.prepare.__code__,
-        Journal.close.__code__,
-    }
-)
 
 
 def _name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool:

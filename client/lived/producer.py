@@ -24,8 +24,6 @@ from lived.shipper import Fault, Shipper
 
 logger = logging.getLogger("lived")
 
-#: What of the run the hello says; the Open event has all of it.
-HELLO_KEYS = ("run_id", "directory", "resume", "continues", "pid", "host", "opened")
 #: How often somebody who waits looks whether waiting still makes sense, in seconds.
 LOOK_SECONDS = 0.1
 
@@ -44,13 +42,12 @@ class Producer:
         self._settings = settings
         identity = os.urandom(16)
         self.folder = places.journal_folder(settings.home, identity.hex())
-        hello = {key: run[key] for key in HELLO_KEYS}
-        self._lock = self._claim(hello)
+        self._lock = self._claim(run)
         self.journal = Journal(self.folder, identity, settings.journal_limit, SEGMENT_SIZE)
         self.journal.append(events.encode(events.Open(run["opened"], None, run)), "Open")
-        self.shipper = Shipper(self.journal, settings, hello, on_fault, on_tick)
+        self.shipper = Shipper(self.journal, settings, run, on_fault, on_tick)
 
-    def _claim(self, hello: dict[str, Any]) -> system.FileLock | None:
+    def _claim(self, run: dict[str, Any]) -> system.FileLock | None:
         """Lock the folder and say whose it is; None where the disk cannot have it (the journal says so)."""
         try:
             system.private_folder(self._settings.home)
@@ -67,7 +64,7 @@ class Producer:
             import json
 
             with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(hello, file)
+                json.dump(run, file)
             os.replace(temporary, os.path.join(self.folder, "producer.json"))
             return lock
         except OSError:

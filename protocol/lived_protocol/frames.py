@@ -77,17 +77,20 @@ class DamagedStreamError(DamagedFrameError):
         self.consumed = consumed
 
 
+def is_frame(buffer: bytes | memoryview, offset: int) -> bool:
+    """Whether a whole frame that matches its checksum stands at ``offset``."""
+    view = memoryview(buffer)
+    if len(view) - offset < HEADER_SIZE:
+        return False
+    length, check = HEADER.unpack_from(view, offset)
+    body = view[offset + HEADER_SIZE : offset + size_of(length)]
+    return bool(length) and len(body) == length and crc32(body) == check
+
+
 def resync(buffer: bytes | memoryview, start: int) -> int | None:
     """Offset of the first whole, matching frame at or behind ``start``, or None.
 
     Used to go on behind damage: a run of bytes is taken for a frame only if its checksum matches, which a random run
     does once in four thousand million.
     """
-    view = memoryview(buffer)
-    size = len(view)
-    for offset in range(start, size - HEADER_SIZE):
-        length, check = HEADER.unpack_from(view, offset)
-        end = offset + HEADER_SIZE + length
-        if length > 0 and end <= size and crc32(view[offset + HEADER_SIZE : end]) == check:
-            return offset
-    return None
+    return next((offset for offset in range(start, len(buffer) - HEADER_SIZE) if is_frame(buffer, offset)), None)

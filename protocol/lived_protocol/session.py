@@ -76,24 +76,28 @@ class Session:
         self._rest = bytearray(memoryview(buffer)[consumed:])
 
     def skip_damage(self) -> tuple[bytes, list[tuple[int, memoryview]]]:
-        """Go on behind the damaged frame at ``applied``.
+        """Go on behind the damaged frame at ``applied``, and behind every further one.
 
-        Returns the bytes set aside and the frames found behind them. Where no whole frame follows in what has arrived,
-        the damaged frame's own length is believed if that much has arrived; else everything held is set aside.
-
-        Raises:
-            DamagedStreamError: as :meth:`accept`, for the next damaged frame.
+        Returns the bytes set aside and the frames found between and behind them. Where no whole frame follows in what
+        has arrived, the damaged frame's own length is believed if that much has arrived; else all held is set aside.
         """
-        held = bytes(self._rest)
-        offset = frames.resync(held, 1)
-        if offset is None:
+        aside = b""
+        found: list[tuple[int, memoryview]] = []
+        while True:
+            held = bytes(self._rest)
             length = frames.body_length(held, 0)
-            offset = len(held) if length is None else min(frames.size_of(length), len(held))
-        self.damaged += offset
-        self.applied += offset
-        self._rest = bytearray()
-        self._doubtful = True
-        return held[:offset], self._cut(memoryview(held)[offset:])
+            own_end = len(held) if length is None else min(frames.size_of(length), len(held))
+            found_at = own_end if frames.is_frame(held, own_end) else frames.resync(held, 1)
+            offset = own_end if found_at is None else found_at
+            aside += held[:offset]
+            self.damaged += offset
+            self.applied += offset
+            self._rest = bytearray()
+            self._doubtful = True
+            try:
+                return aside, found + self._cut(memoryview(held)[offset:])
+            except frames.DamagedStreamError as exc:
+                found += exc.frames
 
     @property
     def pending(self) -> int:

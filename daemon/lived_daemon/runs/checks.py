@@ -5,6 +5,7 @@ A client checks what it captures, but the daemon believes nobody: types here, na
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,8 @@ NARROW_FLOATS = {"f2": (2, "e"), "f4": (4, "f")}
 _SCALARS = frozenset({int, float, str, bool})
 #: What a Make event may ask for.
 _OUTPUTS = ("summary", "dvcyaml", "report", "sync")
+#: What JSON takes for a key, and for a value that is not a list or a map.
+_KEYS = frozenset({str, int, float, bool, type(None)})
 _OPTIONAL_STEP = (int, type(None))
 
 
@@ -37,6 +40,46 @@ def check(event: events.Event) -> None:
         raise InvalidEventError(f"{type(event).__name__}: {exc}") from exc
     if not fits:
         raise InvalidEventError(f"{type(event).__name__} has a field of a wrong type")
+
+
+#: What the Open event must say of a run.
+_RUN: dict[str, tuple[type, ...]] = {
+    "run_id": (str,),
+    "directory": (str,),
+    "shown": (str,),
+    "cwd": (str,),
+    "dvc_file": (str,),
+    "dvcyaml": (bool,),
+    "report": (str, type(None)),
+    "notebook": (str, type(None)),
+    "open_report": (bool,),
+    "resume": (bool,),
+    "continues": (bool,),
+    "save_dvc_exp": (bool,),
+    "cache_images": (bool,),
+    "exp_name": (str, type(None)),
+    "exp_message": (str, type(None)),
+    "pid": (int,),
+    "host": (str,),
+    "umask": (int,),
+    "env": (dict,),
+    "opened": (int,),
+}
+
+
+def check_run(run: Any) -> None:
+    """Return if a run can be begun with ``run``, the content of an Open event.
+
+    Raises:
+        InvalidEventError: something is missing, or of a wrong type.
+    """
+    if not isinstance(run, dict):
+        raise InvalidEventError("Open does not say what run it opens")
+    for key, types in _RUN.items():
+        if not isinstance(run.get(key), types):
+            raise InvalidEventError(f"Open's {key!r} is missing or of a wrong type")
+    if not os.path.isabs(run["directory"]) or not os.path.isabs(run["cwd"]) or "\0" in run["directory"]:
+        raise InvalidEventError("Open's directory is not an absolute path")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -83,9 +126,20 @@ def _artifact(event: events.Artifact) -> bool:
 def _summary(event: events.Summary) -> bool:
     if not isinstance(event.path, list) or not all(isinstance(key, Hashable) for key in event.path):
         return False
+    if not all(type(key) in _KEYS for key in event.path) or not _is_json(event.value):
+        return False
     if event.action == "replace":
         return isinstance(event.value, dict)
     return event.action in ("set", "delete") and bool(event.path)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether ``metrics.json`` has a form for ``value``."""
+    if isinstance(value, dict):
+        return all(type(key) in _KEYS and _is_json(entry) for key, entry in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return type(value) in _KEYS or type(value) is Array
 
 
 def _dropped(event: events.Dropped) -> bool:

@@ -94,9 +94,17 @@ class Intake:
         return None
 
     def read_piece(self, feed: Feed) -> None:
-        """Take the next piece of what a dead process left on disk."""
+        """Take the next piece of a journal on disk.
+
+        Raises:
+            OSError: it cannot be read now; the next call tries again.
+        """
         assert feed.rest is not None
-        piece = next(feed.rest, None)
+        try:
+            piece = next(feed.rest, None)
+        except OSError:
+            feed.rest = orphans.pieces(feed.journal, feed.session.received)
+            raise
         if piece is None:
             feed.rest = None
             if feed.session.pending and feed.gone:  # committed bytes that end within an event: its length must be wrong
@@ -119,19 +127,18 @@ class Intake:
     def _set_aside(self, feed: Feed) -> None:
         """Go on behind damage in a producer's stream, keeping what could not be read."""
         at = feed.session.applied
-        while True:
-            try:
-                aside, found = feed.session.skip_damage()
-                break
-            except frames.DamagedStreamError as exc:
-                feed.frames.extend(exc.frames)
+        aside, found = feed.session.skip_damage()
         feed.frames.extend(found)
         folder = os.path.join(self._home, "damaged")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, f"{feed.producer.hex()}-{at}.damaged")
-        with open(path, "wb") as file:
-            file.write(aside)
-        self._say("journal", f"{len(aside)} bytes at position {at} are damaged; set aside as {path}", feed.producer)
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(aside)
+            kept = f"set aside as {path}"
+        except OSError as exc:
+            kept = f"and cannot be kept in {path} ({exc.strerror})"
+        self._say("journal", f"{len(aside)} bytes at position {at} are damaged, {kept}", feed.producer)
 
     # -- credit --------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from lived_daemon import checkpoint
 from lived_daemon.ingest import orphans
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands
+from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.documents import read_existing
@@ -247,7 +248,11 @@ class Worker(threading.Thread):
             if not self._state.run and not feed.member and time.monotonic() - self.begun < JOIN_SECONDS:
                 continue  # the run is begun by the producer it has joined
             if feed.rest is not None and not feed.frames:
-                self.intake.read_piece(feed)
+                try:
+                    self.intake.read_piece(feed)
+                except OSError as exc:
+                    self._block(exc, feed.producer)
+                    return
                 self._cuts.changed = True
             for _ in range(min(BATCH, len(feed.frames))):
                 if self._completing and self._asked_to_move and self._is_later(feed, self._asked_to_move):
@@ -268,6 +273,8 @@ class Worker(threading.Thread):
                 return self._begin(event, feed)
             if event.time < self.directory.ignore_before:
                 return True
+            if not self._state.run and not self._begin_late(feed):
+                return False
             if isinstance(event, events.End) and self._untouched:
                 feed.ended = True  # nothing of it is to be written, so its directory is not made either
                 return True
@@ -293,6 +300,7 @@ class Worker(threading.Thread):
         """The first producer's Open begins the run; that of every other one joins it."""
         if self._state.run:
             return True
+        check_run(event.run)
         if self.directory.moved:
             self._state.run = self.directory.moved_run(event.run)  # the directory is made when something lands there
             return True
@@ -315,6 +323,12 @@ class Worker(threading.Thread):
         self._undo_begin()
         return False
 
+    def _begin_late(self, feed: Feed) -> bool:
+        """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""
+        run = {**feed.hello, "continues": True}
+        self._say_once("checkpoint", "it is lost; the run goes on from what its directory holds", feed.producer)
+        return self._begin(events.Open(run["opened"], None, run), feed)
+
     def _undo_begin(self) -> None:
         """The directory cannot be had yet: the Open event is applied again later."""
         self._state = RunState()
@@ -324,8 +338,6 @@ class Worker(threading.Thread):
 
     def _open_output(self) -> bool:
         """Be ready to write; False while another daemon has the directory."""
-        if not self._state.run:
-            raise InvalidEventError("its stream does not begin with Open")
         output = Output(self._state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._say)
         output.tree.make_root()
         if not self.directory.lock():
