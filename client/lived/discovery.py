@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lived import system
+from lived import fork, system
 from lived.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Discovery:
             self._found()
             return True
         now = time.monotonic()
+        if self._was_alive and self._process is not None:
+            self._process.poll()
+            self._process = None  # it has served and is gone, which is no failure to start
         if self._process is not None and self._still_starting(now):
             return False
         if now < self._next_start:
@@ -116,7 +119,8 @@ class Discovery:
                 self._next_start = now + FIRST_PAUSE
                 return
             command = [sys.executable, "-m", "lived_daemon", "--home", home, "--endpoint", self._settings.endpoint]
-            self._process = system.start_detached([*command, "--lock", lock_path], self.log_path)
+            with fork.undivided:  # a child forked meanwhile would keep the pipe open that Popen waits on
+                self._process = system.start_detached([*command, "--lock", lock_path], self.log_path)
             self._started_at = now
         except OSError as exc:
             self._let_others_start()

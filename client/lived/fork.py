@@ -23,8 +23,9 @@ class Member(Protocol):
         """Called when the interpreter ends."""
 
 
-#: Held while a thread imports something large: a child forked meanwhile would have half a module for ever.
-importing = threading.Lock()
+#: Held while a thread does what a fork must not fall into, such as importing something large: a child forked meanwhile
+#: would have half a module for ever.
+undivided = threading.Lock()
 
 _members: weakref.WeakSet[Member] = weakref.WeakSet()
 _installed: list[bool] = []
@@ -35,7 +36,7 @@ def join(member: Member) -> None:
     if not _installed:
         _installed.append(True)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=_after_fork)
+            os.register_at_fork(before=undivided.acquire, after_in_parent=undivided.release, after_in_child=_after_fork)
         atexit.register(_at_exit)
     _members.add(member)
 
@@ -46,7 +47,7 @@ def leave(member: Member) -> None:
 
 
 def _after_fork() -> None:
-    importing.release()
+    undivided.release()
     for member in list(_members):
         member.after_fork()
 

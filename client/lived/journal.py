@@ -133,8 +133,8 @@ class Journal:
         self.segment_size = segment_size
         self.drops = Drops()
         self._unreported = Drops()
-        # `with` on an RLock cannot be interrupted between taking the lock and the block that gives it back; and the lock
-        # itself knows whether this very thread is inside an append further up the stack.
+        # `with` on an RLock cannot be interrupted between taking the lock and the block that gives it back; and the
+        # lock itself knows whether this very thread is inside an append further up the stack.
         self._lock = threading.RLock()
         self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
         self._deferred: deque[tuple[bytes, str, bool]] = deque()

@@ -144,7 +144,7 @@ class Shipper:
     def _main(self) -> None:
         try:
             self._discovery.ensure()
-            with fork.importing:
+            with fork.undivided:
                 import zmq
 
             with zmq.Context() as context:

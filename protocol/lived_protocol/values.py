@@ -41,6 +41,10 @@ class _Encoder:
         # strict_types: a subclass (an enum, a numpy float) must not lose its type in silence, so it goes to _unknown.
         self.packer = msgpack.Packer(default=self._unknown, strict_types=True, use_bin_type=True)
 
+    def let_go(self) -> None:
+        """Give the packer's buffer back now: it refers back to the encoder, so it would stay until it is collected."""
+        del self.packer
+
     def _unknown(self, obj: Any) -> Any:
         encoded = _extend(obj, self.default)
         if encoded is not None:
@@ -65,10 +69,16 @@ def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
     except IndexError:
         encoder = _Encoder()
     encoder.default = default
-    encoded: bytes = encoder.packer.pack(value)  # an encoder that raised is not used again
+    try:
+        encoded: bytes = encoder.packer.pack(value)
+    except BaseException:
+        encoder.let_go()
+        raise
     if len(encoded) < _LARGE:
         encoder.default = None
         _free.append(encoder)
+    else:
+        encoder.let_go()
     return encoded
 
 

@@ -107,6 +107,15 @@ class Cuts:
         self._next = now + max(CUT_SECONDS, (now - started) / CUT_SHARE)
         return not self._cut.jobs
 
+    def remember_beginning(self, state: RunState, producer: bytes, position: int) -> None:
+        """Have a checkpoint before the first row of a resumed run: later, what it found cannot be told from its own.
+
+        Raises:
+            OSError: it cannot be saved.
+        """
+        positions = {**self.checkpoint.positions, producer.hex(): position}
+        self._store.save(checkpoint.encode(checkpoint.Checkpoint(positions, self.checkpoint.lengths, state.dump())))
+
     def abandon(self) -> None:
         """Let the cut on its way never become valid; what waited for it waits for the next."""
         if self._cut is not None:

@@ -107,7 +107,9 @@ class Intake:
             raise
         if piece is None:
             feed.rest = None
-            if feed.session.pending and feed.gone:  # committed bytes that end within an event: its length must be wrong
+            while (
+                feed.session.pending and feed.gone
+            ):  # committed bytes that end within an event: its length must be wrong
                 self._set_aside(feed)
             return
         try:

@@ -270,7 +270,7 @@ class Worker(threading.Thread):
         try:
             event = events.decode(body)
             if isinstance(event, events.Open):
-                return self._begin(event, feed)
+                return self._begin(event, feed, feed.frames[0][0])
             if event.time < self.directory.ignore_before:
                 return True
             if not self._state.run and not self._begin_late(feed):
@@ -296,8 +296,8 @@ class Worker(threading.Thread):
             self._say("write", str(exc), feed.producer)
         return True
 
-    def _begin(self, event: events.Open, feed: Feed) -> bool:
-        """The first producer's Open begins the run; that of every other one joins it."""
+    def _begin(self, event: events.Open, feed: Feed, position: int) -> bool:
+        """The first producer's Open begins the run; that of every other one joins it. ``position`` is behind it."""
         if self._state.run:
             return True
         check_run(event.run)
@@ -312,6 +312,8 @@ class Worker(threading.Thread):
         try:
             if self._open_output():
                 assert self._output is not None
+                if existing is not None:
+                    self._cuts.remember_beginning(self._state, feed.producer, position)
                 for operation in begun:
                     self._output.execute(operation, feed.producer)
                 if self._output.wants_dvc:
@@ -327,7 +329,7 @@ class Worker(threading.Thread):
         """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""
         run = {**feed.hello, "continues": True}
         self._say_once("checkpoint", "it is lost; the run goes on from what its directory holds", feed.producer)
-        return self._begin(events.Open(run["opened"], None, run), feed)
+        return self._begin(events.Open(run["opened"], None, run), feed, feed.applied)
 
     def _undo_begin(self) -> None:
         """The directory cannot be had yet: the Open event is applied again later."""

@@ -1,0 +1,224 @@
+"""The trainers of the fault tests. Run as ``python fault_trainers.py FUNCTION ARGUMENT ...``, each in its own process.
+
+They say on stdout how far they are and listen on stdin; what they are killed by comes from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import numpy as np
+from lived import Live
+
+
+def say(text: object) -> None:
+    """One line to the test, at once."""
+    os.write(1, f"{text}\n".encode())
+
+
+def memory(key: str = "VmRSS") -> int:
+    """Resident memory of this process, in bytes."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) * 1024
+    raise RuntimeError(f"the kernel does not tell {key}")
+
+
+def full_rate(directory: str, seconds: str) -> None:
+    """Log as fast as it goes for so long; say how many calls, how many took over 20 ms, the longest, and the growth."""
+    with Live(directory, report=None) as live:
+        live.log_metric("loss", 0.0)
+        live.flush()
+        say("ready")
+        sys.stdin.readline()
+        before = memory()
+        clock = time.perf_counter
+        calls, slow, longest = 1, 0, 0.0
+        end = clock() + float(seconds)
+        then = clock()
+        while then < end:
+            live.step = calls
+            start = clock()
+            live.log_metric("loss", float(calls))
+            then = clock()
+            took = then - start
+            slow += took > 0.02
+            longest = max(longest, took)
+            calls += 1
+        say(f"{calls} {slow} {longest} {memory() - before}")
+        sys.stdin.readline()
+
+
+def calls_of_each_kind(directory: str) -> None:
+    """Call after call, a metric, an image, a parameter and a plot in turn; say after each how many have returned."""
+    live = Live(directory, report=None)
+    number = 0
+    while True:
+        live.step = number
+        live.log_metric("loss", float(number))
+        say(number * 4 + 1)
+        live.log_image(f"{number % 50}.png", np.full((8, 8), number % 251, np.uint8))
+        say(number * 4 + 2)
+        live.log_param(f"p{number % 20}", number)
+        say(number * 4 + 3)
+        live.log_plot("points", [{"x": number, "y": number}], x="x", y="y")
+        say(number * 4 + 4)
+        number += 1
+
+
+def visit(directory: str) -> None:
+    """A short run elsewhere."""
+    with Live(directory, report=None) as live:
+        live.log_metric("loss", 1.0)
+
+
+def stay(directory: str) -> None:
+    """A run that goes on until it is told to end."""
+    with Live(directory, report=None) as live:
+        live.log_metric("loss", 1.0)
+        live.flush()
+        say("ready")
+        sys.stdin.readline()
+
+
+def leave(directory: str, how: str) -> None:
+    """Log a little and leave in a way that is not ``end()``."""
+    live = Live(directory)
+    live.log_param("lr", 0.5)
+    live.flush()  # there is a daemon from now on
+    for number in range(500):
+        live.log_metric("loss", float(number))
+        live.next_step()
+    live.log_image("last.png", np.full((8, 8), 7, np.uint8))
+    say("logged")
+    if how == "exit":
+        os._exit(3)
+    if how == "exception":
+        raise RuntimeError("the training has failed")
+    if how == "sigterm":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    assert how == "return"
+
+
+def until_told(directory: str) -> None:
+    """Five metrics, images, parameters and the summary, step by step until a line comes; then end and say the steps."""
+    told = threading.Event()
+
+    def listen() -> None:
+        sys.stdin.readline()
+        told.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    step = 0
+    with Live(directory) as live:
+        while not told.is_set():
+            for metric in range(5):
+                live.log_metric(f"group/m{metric}", float(step))
+            live.log_param(f"p{step % 20}", step)
+            if step % 10 == 0:
+                live.log_image(f"{step // 10}.png", np.full((64, 64), step // 10 % 251, np.uint8))
+            live.summary["best"] = step
+            live.next_step()
+            step += 1
+            if step == 1:
+                say("ready")
+            time.sleep(0.002)
+    say(step)
+
+
+def without_room(directory: str) -> None:
+    """Log more than memory may keep, then rows once there is room; say the growth of memory, and the steps."""
+    live = Live(directory, report=None)
+    live.log_metric("before", 1.0)
+    before = memory()
+    image = np.zeros((1024, 1024), np.uint8)
+    for number in range(120):
+        live.step = number
+        live.log_image(f"{number}.png", image)
+        live.log_metric("during", float(number))
+    say(memory() - before)
+    sys.stdin.readline()
+    number = 0
+    while not told_by(live, "after"):
+        number += 1
+        live.step = number
+        live.log_metric("after", float(number))
+        time.sleep(0.01)
+    live.end()
+    say(number)
+
+
+def told_by(live: Live, name: str) -> bool:
+    """Whether the rows of a metric have begun to land."""
+    return os.path.exists(os.path.join(live.plots_dir, "metrics", f"{name}.tsv"))
+
+
+def forks(directory: str, count: str) -> None:
+    """Fork in the middle of logging, thread and all; the child logs too, and both end well."""
+    live = Live(directory, report=None)
+    done = threading.Event()
+
+    def log() -> None:
+        number = 0
+        while not done.is_set() or number < int(count):
+            live.log_metric("thread", float(number))
+            number += 1
+            if number % 100 == 0:
+                time.sleep(0.001)
+        say(f"thread {number}")
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    children = []
+    for child in range(3):
+        for number in range(int(count)):
+            live.log_metric(f"parent{child}", float(number))
+        pid = os.fork()
+        if pid == 0:
+            for number in range(int(count)):
+                live.log_metric(f"child{child}", float(number))
+            live.flush()
+            os._exit(0)
+        children.append(pid)
+    done.set()
+    thread.join()
+    for pid in children:
+        assert os.waitpid(pid, 0)[1] == 0
+    live.end()
+
+
+def interrupted(directory: str, count: str) -> None:
+    """A timer's signal handler logs while the main thread logs; say how often each has."""
+    live = Live(directory, report=None)
+    seen = 0
+
+    def on_alarm(_: int, __: FrameType | None) -> None:
+        nonlocal seen
+        mine, seen = seen, seen + 1  # taken at once: a handler may be interrupted by the next signal
+        live.log_metric("handler", float(mine))
+        live.log_param(f"p{mine % 10}", mine)
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    number = 0
+    while seen < int(count):
+        live.log_metric("main", float(number))
+        if number % 7 == 0:
+            live.log_metric("text", "some text")
+        number += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    live.end()
+    say(f"{number} {seen}")
+
+
+if __name__ == "__main__":
+    function: Callable[..., None] = globals()[sys.argv[1]]
+    function(*sys.argv[2:])
