@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lived_protocol.events import CURVES
+
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -75,10 +77,8 @@ class InvalidPlotTypeError(DvcLiveError):
     """No scikit-learn plot of the kind ``name`` exists."""
 
     def __init__(self, name: object) -> None:
-        from lived.capture.curves import SKLEARN_KINDS
-
         self.name = name
-        super().__init__(f"there is no plot of the kind {_shown(name)}; the kinds are {', '.join(SKLEARN_KINDS)}")
+        super().__init__(f"there is no plot of the kind {_shown(name)}; the kinds are {', '.join(CURVES)}")
 
 
 class InvalidParameterTypeError(DvcLiveError):

@@ -87,6 +87,7 @@ class Live:
         run_id: str | None = None,
     ) -> None:
         self._settings: Settings = from_environment()
+        logger.setLevel(self._settings.log_level)
         self._dir = os.fspath(dir)
         self._resume = bool(resume) or self._settings.resume
         self._report_mode = _report_mode(report)
@@ -141,7 +142,6 @@ class Live:
             "dvcyaml": self._writes_dvcyaml,
             "report": self._report_mode,
             "notebook": None,
-            "open_report": self._settings.open_report,
             "resume": self._resume,
             "continues": False,
             "pid": os.getpid(),
@@ -386,13 +386,12 @@ class Live:
             InvalidPlotTypeError: the older form with a name that is not a kind of plot.
             DataAlreadyLoggedError: the name was logged in this step already.
         """
-        from lived.capture.curves import SKLEARN_KINDS
         from lived.capture.plots import capture_table, plot_config
 
         if y is None:
             labels = kwargs.pop("labels", datapoints)
             predictions = kwargs.pop("predictions", x)
-            if name not in SKLEARN_KINDS:
+            if name not in events.CURVES:
                 raise InvalidPlotTypeError(name)
             self.log_sklearn_plot(name, labels, predictions, title=title, x_label=x_label, y_label=y_label, **kwargs)
             return
@@ -616,6 +615,8 @@ class Live:
         self._recorder.end(self._step)
         if self._notebook is not None:
             self._notebook.refresh()
+        if self._settings.open_report and self._report_mode == "html":
+            _open_once(os.path.join(self._run["directory"], "report.html"))
 
     def __enter__(self) -> Live:
         self._inside_with = True
@@ -641,6 +642,19 @@ class Live:
 
 def _unpickled(cls: type[Live]) -> Live:
     return cls.__new__(cls)
+
+
+_opened: set[str] = set()
+
+
+def _open_once(report: str) -> None:
+    """Show a report in the browser, where the user has asked for it, once in this process."""
+    import pathlib
+    import webbrowser
+
+    if report not in _opened and os.path.exists(report):
+        _opened.add(report)
+        webbrowser.open(pathlib.Path(report).as_uri())
 
 
 def _check(name: str, suffix: str = "") -> None:

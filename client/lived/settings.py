@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     sync: bool
     resume: bool
     open_report: bool
+    log_level: str
 
     @property
     def local(self) -> bool:
@@ -66,6 +67,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         sync=flag(env, "LIVED_SYNC"),
         resume=flag(env, "DVCLIVE_RESUME"),
         open_report=flag(env, "DVCLIVE_OPEN"),
+        log_level=_level(env, "DVCLIVE_LOGLEVEL"),
     )
 
 
@@ -91,6 +93,13 @@ def _size(env: Mapping[str, str], name: str, default: int) -> int:
     if found is None:
         raise DvcLiveError(f"{name}={env[name]!r} is not a size; use bytes, or a number with K, M, G or T")
     return max(int(found[1]) * _UNITS[found[2]], 2 * SEGMENT_SIZE)
+
+
+def _level(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name, "").strip().upper() or "WARNING"
+    if text not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise DvcLiveError(f"{name}={env[name]!r} is not a level; use DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    return text
 
 
 def _endpoint(text: str) -> str:

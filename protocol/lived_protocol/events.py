@@ -16,6 +16,8 @@ import msgpack
 from lived_protocol import frames, values
 from lived_protocol.errors import InvalidEventError
 
+#: Kinds of scikit-learn plots.
+CURVES = ("calibration", "confusion_matrix", "det", "precision_recall", "roc")
 #: Bits of ``Metric.flags``.
 METRIC_TIMESTAMP = 1
 METRIC_PLOT = 2
@@ -87,7 +89,7 @@ class Plot(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Labels and predictions of a scikit-learn plot, ``plots/sklearn/{name}.json``; ``curve`` is its kind."""
+    """Labels and predictions of a scikit-learn plot, ``plots/sklearn/{name}.json``; ``curve`` is one of CURVES."""
 
     time: int
     step: int

@@ -39,7 +39,7 @@ def write_orphan(home: str, directory: str) -> None:
     opened = time.time_ns()
     run = {
         "run_id": "damaged", "directory": directory, "shown": "run", "cwd": os.path.dirname(directory),
-        "dvc_file": f"{directory}/dvc.yaml", "dvcyaml": False, "report": None, "notebook": None, "open_report": False,
+        "dvc_file": f"{directory}/dvc.yaml", "dvcyaml": False, "report": None, "notebook": None,
         "resume": False, "continues": False, "pid": os.getpid(), "host": "here", "umask": 0o022, "env": {},
         "opened": opened, "save_dvc_exp": False, "cache_images": False, "exp_name": None, "exp_message": None,
     }  # fmt: skip

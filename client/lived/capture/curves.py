@@ -16,8 +16,6 @@ from lived.capture import exact, is_numpy, item, ndarray_of, raw, text_problem, 
 from lived.capture.plots import plot_config, plot_name
 from lived.error import InvalidDataLengthError, InvalidDataTypeError, InvalidPlotTypeError
 
-SKLEARN_KINDS = ("calibration", "confusion_matrix", "det", "precision_recall", "roc")
-
 MAX_DEPTH = 10
 
 
@@ -73,7 +71,7 @@ def capture_curve(
     y_label: str | None = None,
     normalized: bool | None = None,
 ) -> CapturedCurve:
-    """Labels and predictions of a plot of ``kind``, one of :data:`SKLEARN_KINDS`; ``options`` go to scikit-learn.
+    """Labels and predictions of a plot of ``kind``, one of ``CURVES``; ``options`` go to scikit-learn.
 
     Labels and predictions are arrays, tensors, pandas Series, or sequences of numbers or text.
 

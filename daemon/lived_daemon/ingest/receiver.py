@@ -1,6 +1,6 @@
 """The receiver: the one thread that owns the daemon's socket.
 
-It reads messages and hands each to the registry, and sends what the runs' threads post. It decodes no journal bytes and
+It reads messages and hands each to the runs, and sends what the runs' threads post. It decodes no journal bytes and
 touches no file, so nothing that a run does can hold it up.
 """
 
@@ -12,13 +12,11 @@ import os
 import queue
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
-
-from lived_daemon.runs.registry import Registry
 
 logger = logging.getLogger("lived_daemon")
 
@@ -28,6 +26,19 @@ TICK_SECONDS = 0.5
 _ASK_SECONDS = 0.2
 #: Messages read before posted ones are sent.
 _BATCH = 500
+
+
+class Runs(Protocol):
+    """What messages are handed to."""
+
+    def hello(self, hello: messages.Hello) -> None:
+        """A producer greets."""
+
+    def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
+        """A producer's message; False if the producer is not known."""
+
+    def tick(self) -> None:
+        """Some time has passed."""
 
 
 class Outbox:
@@ -73,10 +84,10 @@ class Outbox:
 class Receiver:
     """Serves ``endpoint`` until told to stop. ``status`` answers Control questions."""
 
-    def __init__(self, endpoint: str, outbox: Outbox, registry: Registry, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, endpoint: str, outbox: Outbox, runs: Runs, status: Callable[[], dict[str, Any]]) -> None:
         self._endpoint = endpoint
         self._outbox = outbox
-        self._registry = registry
+        self._runs = runs
         self._status = status
         self._asked: dict[bytes, float] = {}
         self.stop_asked = False
@@ -106,7 +117,7 @@ class Receiver:
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
-            self._registry.tick()
+            self._runs.tick()
 
     def send_posted(self) -> None:
         """Send what the runs have posted. A producer that is gone takes nothing, which does not matter."""
@@ -130,7 +141,7 @@ class Receiver:
         if isinstance(message, messages.Hello):
             self._greet(sender, message)
         elif isinstance(message, (messages.Data, messages.Barrier, messages.Bye)):
-            if not self._registry.deliver(sender, message) and not isinstance(message, messages.Bye):
+            if not self._runs.deliver(sender, message) and not isinstance(message, messages.Bye):
                 self._ask_for_hello(sender)
         elif isinstance(message, messages.Control):
             self._answer(sender, message)
@@ -149,7 +160,7 @@ class Receiver:
             return
         if hello.producer != sender:
             raise InvalidMessageError("a producer's hello comes from another identity")
-        self._registry.hello(hello)
+        self._runs.hello(hello)
 
     def _ask_for_hello(self, sender: bytes) -> None:
         now = time.monotonic()

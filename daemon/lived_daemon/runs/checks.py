@@ -52,7 +52,6 @@ _RUN: dict[str, tuple[type, ...]] = {
     "dvcyaml": (bool,),
     "report": (str, type(None)),
     "notebook": (str, type(None)),
-    "open_report": (bool,),
     "resume": (bool,),
     "continues": (bool,),
     "save_dvc_exp": (bool,),

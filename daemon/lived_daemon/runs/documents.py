@@ -165,8 +165,6 @@ class ReportRequest:
     mode: str
     inputs: report.ReportInputs
     notebook: str | None
-    umask: int
-    open_in_browser: bool
 
 
 def report_request(state: RunState) -> ReportRequest:
@@ -180,7 +178,7 @@ def report_request(state: RunState) -> ReportRequest:
             curves[plot["name"]] = (plot["curve"], dict(plot["config"]))
     inputs = report.ReportInputs(state.run["directory"], curves, custom, state.run["cwd"])
     run = state.run
-    return ReportRequest(run["report"], inputs, run["notebook"], run["umask"], run["open_report"])
+    return ReportRequest(run["report"], inputs, run["notebook"])
 
 
 def _make_report(request: ReportRequest, tree: Tree) -> list[str]:

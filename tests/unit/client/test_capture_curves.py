@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lived.capture.curves import SKLEARN_KINDS, capture_curve
+from lived.capture.curves import capture_curve
 from lived.error import InvalidDataLengthError, InvalidDataTypeError, InvalidPlotTypeError
 from lived_protocol import values
+from lived_protocol.events import CURVES
 
 
 class Label(enum.Enum):
@@ -39,7 +40,7 @@ class Tensor:
         return self.array
 
 
-@pytest.mark.parametrize("kind", SKLEARN_KINDS)
+@pytest.mark.parametrize("kind", CURVES)
 @pytest.mark.parametrize("labelled", [False, True])
 def test_the_configuration_is_that_of_dvclive(kind: str, labelled: bool) -> None:
     """Template, axes, title and labels are DVCLive's, in its order, unless the user gives others."""
@@ -74,7 +75,7 @@ def test_an_unknown_kind_is_refused() -> None:
         capture_curve("rock", None, [0], [0], {})
 
 
-@pytest.mark.parametrize("kind", SKLEARN_KINDS)
+@pytest.mark.parametrize("kind", CURVES)
 def test_labels_and_predictions_of_different_length_are_refused_with_both_lengths(kind: str) -> None:
     """The mistake is caught at the call, for every mixture of containers."""
     with pytest.raises(InvalidDataLengthError, match="3 labels but 2 predictions"):

@@ -91,3 +91,11 @@ def test_the_process_s_own_environment_is_the_default(monkeypatch: pytest.Monkey
     assert settings.from_environment().home == str(tmp_path)
     assert from_environment({"LIVED_HOME": "here"}).home == os.path.join(os.getcwd(), "here")
     assert from_environment({"LIVED_HOME": "~/x"}).home == os.path.expanduser("~/x")
+
+
+@pytest.mark.parametrize(("text", "level"), [("", "WARNING"), ("debug", "DEBUG"), (" Info ", "INFO")])
+def test_the_log_level_is_one_of_logging_s(text: str, level: str) -> None:
+    """However it is written; anything else is refused, naming the variable."""
+    assert from_environment({"DVCLIVE_LOGLEVEL": text}).log_level == level
+    with pytest.raises(DvcLiveError, match="DVCLIVE_LOGLEVEL='loud'"):
+        from_environment({"DVCLIVE_LOGLEVEL": "loud"})

@@ -170,7 +170,7 @@ def test_damage_in_a_journal_costs_one_event_and_is_said(tmp_path: Path, hit: st
     home, run = tmp_path / "home", tmp_path / "run"
     header = {
         "run_id": "r", "directory": str(run), "shown": "run", "cwd": str(tmp_path), "dvc_file": str(run / "dvc.yaml"),
-        "dvcyaml": False, "report": None, "notebook": None, "open_report": False, "resume": False, "continues": False,
+        "dvcyaml": False, "report": None, "notebook": None, "resume": False, "continues": False,
         "pid": 2**22 + 1, "host": "h", "umask": 0o022, "env": {}, "opened": NOW, "save_dvc_exp": False,
         "cache_images": False, "exp_name": None, "exp_message": None,
     }  # fmt: skip
