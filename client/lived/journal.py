@@ -46,9 +46,12 @@ def _pack_step(step: int) -> bytes:
 
 
 class Segment:
-    """One mapped segment. ``path`` is None for a segment in memory, which takes over where the disk has no room."""
+    """One segment. ``path`` is None for a segment in memory, which takes over where the disk has no room.
 
-    __slots__ = ("capacity", "first", "map", "path", "words")
+    It is mapped while it is appended to. Behind that, :meth:`seal` gives its memory back, and it is read from its file.
+    """
+
+    __slots__ = ("_end", "capacity", "first", "map", "path", "words")
 
     def __init__(self, path: str | None, mapped: mmap.mmap, first: int, capacity: int) -> None:
         self.path = path
@@ -56,22 +59,44 @@ class Segment:
         self.first = first
         self.capacity = capacity
         self.words = memoryview(mapped)[: segments.HEAD_SIZE].cast("Q")
+        self._end: int | None = None
 
     @property
     def end(self) -> int:
         """Position behind the last committed byte."""
-        return self.first + self.words[_COMMITTED_WORD]
+        end = self._end
+        return self.first + self.words[_COMMITTED_WORD] if end is None else end
+
+    @property
+    def sealed(self) -> bool:
+        """Whether nothing more is appended to it and its memory is given back."""
+        return self._end is not None
 
     def read(self, position: int, size: int) -> bytes:
-        """At most ``size`` committed bytes from ``position``, which lies in this segment."""
+        """At most ``size`` committed bytes from ``position``, which lies in this segment.
+
+        Raises:
+            OSError: its file cannot be read.
+        """
         start = segments.HEAD_SIZE + position - self.first
-        stop = min(start + size, segments.HEAD_SIZE + self.words[_COMMITTED_WORD])
-        return self.map[start:stop]
+        size = min(size, self.end - position)
+        if self._end is None or self.path is None:
+            return self.map[start : start + size]
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            return file.read(size)
+
+    def seal(self) -> None:
+        """Give the memory back. Only for a segment on disk that is not appended to any more."""
+        self._end = self.end
+        self.words.release()
+        self.map.close()
 
     def discard(self) -> None:
         """Unmap and delete."""
-        self.words.release()
-        self.map.close()
+        if self._end is None:
+            self.words.release()
+            self.map.close()
         if self.path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
@@ -284,7 +309,13 @@ class Journal:
         return _memory_segment(first, capacity, self.producer)
 
     def prepare(self) -> None:
-        """Have the next segment ready, so that no call has to make one. Called by the shipper when it has time."""
+        """Have the next segment ready, so that no call has to make one, and give back the memory of full ones.
+
+        Called by the shipper, which is the only reader, when it has time.
+        """
+        for segment in self._segments[:-1]:
+            if segment.path is not None and not segment.sealed:
+                segment.seal()
         if self._spare is not None or self._closed or self._end - self._offset > self.segment_size * 3 // 4:
             return
         if self._kept + self.segment_size > self.limit * MEDIA_SHARE:
@@ -343,6 +374,18 @@ class Journal:
             if segment.first <= position < segment.end:
                 return segment.read(position, size)
         return b""
+
+    def give_up(self, position: int) -> int:
+        """The segment that holds ``position`` has lost its file: forget it and what is before; how many bytes they had.
+
+        What is behind it can still be read.
+        """
+        with self._lock:
+            lost = next((one for one in self._segments[:-1] if one.first <= position < one.end), None)
+        if lost is None:
+            return 0
+        self.release(lost.end)
+        return lost.end - position
 
     def release(self, position: int) -> None:
         """Delete what lies wholly before ``position``; the last segment stays."""

@@ -251,6 +251,10 @@ class Shipper:
                     wait.sent = True
         except zmq.Again:
             pass  # the connection is gone; sending goes on after the next welcome
+        except FileNotFoundError as exc:
+            lost = self._journal.give_up(self._sent)
+            logger.error(f"{exc.filename} was deleted: {lost} bytes of what was logged are lost")
+            self._hello(zmq, socket)
         return sent
 
     def _receive(self, zmq: Any, socket: zmq.Socket[Any]) -> None:

@@ -47,9 +47,18 @@ class Intake:
             member = not hello.run.get("continues", False)
             feed = Feed(hello.producer, hello.run, hello.journal, Session.at(start), start, position, member)
             self.feeds[hello.producer] = feed
-            if hello.first > position:
-                self._say("journal", f"{hello.first - position} bytes of the journal are missing", hello.producer)
+            self._miss(feed, position, hello.first)
+        elif hello.first > feed.session.received:
+            self._miss(feed, feed.session.received, hello.first)
+            feed.session = Session.at(hello.first)
+            if not feed.frames:
+                feed.applied = hello.first
         return feed
+
+    def _miss(self, feed: Feed, position: int, first: int) -> None:
+        """What lies between is not to be had any more."""
+        if first > position:
+            self._say("journal", f"{first - position} bytes of the journal are missing", feed.producer)
 
     def welcome(self, feed: Feed, resumed: dict[str, Any] | None) -> None:
         """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
@@ -115,7 +124,7 @@ class Intake:
         try:
             self._accept(feed, *piece)
         except GapError as exc:
-            self._say("journal", f"{exc.received - exc.expected} bytes of the journal are missing", feed.producer)
+            self._miss(feed, exc.expected, exc.received)
             feed.session = Session.at(exc.received)
             self._accept(feed, *piece)
 

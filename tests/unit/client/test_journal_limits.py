@@ -149,3 +149,20 @@ def test_no_call_raises_when_the_folder_is_gone(make: Make, tmp_path: Path) -> N
     journal.append(b"x" * 3000, "Metric")
     journal.append(b"y" * 3000, "Metric")
     assert read_all(journal, 3008) == frames.encode(b"x" * 3000) + frames.encode(b"y" * 3000)
+
+
+def test_a_deleted_segment_costs_itself_alone(make: Make) -> None:
+    """A full segment is read from its file, its memory being given back; where that is gone, the rest is still there."""
+    journal = make(segment=100)
+    for letter in b"abc":
+        journal.append(bytes([letter]) * 80, "Metric")
+    journal.prepare()
+    assert journal.read(0, 1000) == frames.encode(b"a" * 80)
+    first, second = sorted(path for path in os.listdir(journal.folder) if path.endswith(".seg"))[:2]
+    os.unlink(os.path.join(journal.folder, first))
+    with pytest.raises(FileNotFoundError, match=first):
+        journal.read(8, 1000)
+    assert journal.give_up(8) == 80
+    assert journal.first == 88
+    assert journal.read(88, 1000) == frames.encode(b"b" * 80)
+    assert os.path.exists(os.path.join(journal.folder, second))
