@@ -5,7 +5,7 @@
 ``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``lock``, ``producer.json``, ``files/`` (snapshots)
 ``{home}/daemons/{key}.lock``   held by a running daemon; JSON ``{"pid", "endpoint", "version"}``
 ``{home}/runs/{run key}/``      ``checkpoint`` and ``run.json`` of one run
-``{home}/log/daemon.log``       what the daemon has to say, rotating
+``{home}/log/daemon-{key}.log`` what a daemon has to say, rotating
 ==============================  =====================================================================================
 """
 

@@ -152,7 +152,7 @@ def test_no_call_raises_when_the_folder_is_gone(make: Make, tmp_path: Path) -> N
 
 
 def test_a_deleted_segment_costs_itself_alone(make: Make) -> None:
-    """A full segment is read from its file, its memory being given back; where that is gone, the rest is still there."""
+    """A full segment is read from its file, its memory given back; where that is gone, the rest is still there."""
     journal = make(segment=100)
     for letter in b"abc":
         journal.append(bytes([letter]) * 80, "Metric")
