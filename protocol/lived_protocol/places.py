@@ -16,6 +16,8 @@ from collections.abc import Mapping
 
 #: ``sun_path`` holds 108 bytes with its final NUL; ZeroMQ adds nothing to the path.
 MAX_SOCKET_PATH = 107
+#: What a folder's path may have, so that ``lived-{user}/{key}.sock`` fits behind it.
+_LONGEST_FOLDER = MAX_SOCKET_PATH - len("/lived-4294967295/0123456789abcdef.sock")
 
 
 def home(env: Mapping[str, str]) -> str:
@@ -44,9 +46,9 @@ def daemon_lock(home_folder: str, key: str) -> str:
 def socket_folder(env: Mapping[str, str], temporary: str, user: int) -> str:
     """A folder for sockets that is local, private and has a short path."""
     runtime = env.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isabs(runtime) and os.path.isdir(runtime) and len(runtime.encode()) < 70:
+    if runtime and os.path.isabs(runtime) and os.path.isdir(runtime) and len(runtime.encode()) <= _LONGEST_FOLDER:
         return os.path.join(runtime, "lived")
-    return os.path.join(temporary if len(temporary.encode()) < 70 else "/tmp", f"lived-{user}")
+    return os.path.join(temporary if len(temporary.encode()) <= _LONGEST_FOLDER else "/tmp", f"lived-{user}")
 
 
 def socket_path(folder: str, key: str) -> str:
