@@ -225,8 +225,8 @@ class Registry:
         for worker in self._workers.values():
             worker.inbox.put(commands.Close(deadline))
         for worker in self._workers.values():
-            worker.join(max(0.0, deadline - time.monotonic()) + 10.0)
-            if worker.is_alive():
+            worker.thread.join(max(0.0, deadline - time.monotonic()) + 10.0)
+            if worker.thread.is_alive():
                 logger.error(f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay")
 
 

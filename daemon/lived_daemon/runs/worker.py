@@ -49,12 +49,15 @@ RETRY_SECONDS = 1.0
 JOIN_SECONDS = 10.0
 
 
-class Worker(threading.Thread):
-    """One run. ``header`` is what its first hello said; ``directory`` is when and where it may write."""
+class Worker:
+    """One run, in a thread of its own that :meth:`start` starts.
+
+    ``header`` is what its first hello said; ``directory`` is when and where it may write.
+    """
 
     def __init__(self, home: str, key: str, header: dict[str, Any], fsync: bool, post: Post, directory: Directory):
-        super().__init__(name=f"run-{header['run_id'][:12]}", daemon=True)
         self.key = key
+        self.thread = threading.Thread(target=self._run, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self.pid: int = header["pid"]
         self.host: str = header["host"]
@@ -71,7 +74,7 @@ class Worker(threading.Thread):
         self._state = RunState()
         self._output: Output | None = None
         self._jobs = Jobs(
-            self.name,
+            self.thread.name,
             lambda job: self.inbox.put(commands.Done(job)),
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
         )
@@ -85,8 +88,11 @@ class Worker(threading.Thread):
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve the run until it is closed."""
+    def start(self) -> None:
+        """Begin to serve the run, until it is closed."""
+        self.thread.start()
+
+    def _run(self) -> None:
         try:
             self._load()
             while self._closing is None:

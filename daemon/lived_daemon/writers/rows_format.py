@@ -72,5 +72,8 @@ def _other_text(value: Any) -> str:
 
 def _csv_line(cells: Sequence[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, delimiter="\t", lineterminator=_END).writerow(cells)
+    try:
+        csv.writer(line, delimiter="\t", lineterminator=_END).writerow(cells)
+    except csv.Error:  # before Python 3.11, a NUL in a text
+        return "\t".join('"' + str(cell).replace('"', '""') + '"' for cell in cells) + _END
     return line.getvalue()

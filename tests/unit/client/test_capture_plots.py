@@ -51,7 +51,7 @@ def test_columns_of_numbers_travel_raw() -> None:
         (dt.date(2020, 1, 2), "2020-01-02"),
         (pd.Timestamp("2020-01-02T03:04:05Z"), "2020-01-02T03:04:05+00:00"),
         (np.datetime64("2020-01-02T03:04:05", "ns"), "2020-01-02T03:04:05.000000000"),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "ns"), None),
         (dt.timedelta(seconds=1.5), 1.5),
         (np.timedelta64(1500, "ms"), 1.5),
         (pd.NaT, None),

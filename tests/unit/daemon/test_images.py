@@ -16,9 +16,14 @@ from hypothesis.extra import numpy as arrays
 from lived.capture.images import capture_image
 from lived_daemon.writers.images import encode_image
 from lived_protocol import values
+from matplotlib.backend_bases import FigureCanvasBase
 from PIL import Image, features
 
 SUFFIXES = [".png", ".jpg", ".jpeg", ".gif"]
+#: Before 3.11, matplotlib saves no GIF, and DVCLive raises.
+FIGURE_SUFFIXES = [each for each in SUFFIXES if each[1:] in FigureCanvasBase.filetypes]
+#: Pillow 12 warns that it will refuse what Pillow 13 refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:Saving I mode images:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +171,7 @@ def _figure(**options: Any) -> Any:
     return figure
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", FIGURE_SUFFIXES)
 @pytest.mark.parametrize(
     "settings_of_matplotlib",
     [
