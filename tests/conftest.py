@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine than of the code; a failing one prints how to have it again.
+settings.register_profile("lived", deadline=None, print_blob=True)
+settings.load_profile("lived")
 
 #: How long a daemon may take to leave after SIGTERM, in seconds.
 LEAVE_SECONDS = 20.0

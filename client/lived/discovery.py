@@ -29,6 +29,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 HOPELESS_AFTER = 4
 
 
+#: Which process and Discovery starts a daemon with which lock: the lock itself keeps other processes off, not threads.
+_starters: dict[str, tuple[int, object]] = {}
+
+
 class Discovery:
     """Knows whether the embedded daemon lives, and starts it."""
 
@@ -114,8 +118,12 @@ class Discovery:
             system.private_folder(home)
             os.makedirs(os.path.dirname(lock_path), mode=0o700, exist_ok=True)
             os.makedirs(os.path.dirname(self.log_path), mode=0o700, exist_ok=True)
+            if not self._is_starter(lock_path):
+                self._next_start = now + FIRST_PAUSE
+                return
             self._starting = system.FileLock.acquire(f"{lock_path}.starting")
             if self._starting is None:
+                self._let_others_start()
                 self._next_start = now + FIRST_PAUSE
                 return
             command = [sys.executable, "-m", "lived_daemon", "--home", home, "--endpoint", self._settings.endpoint]
@@ -127,7 +135,18 @@ class Discovery:
             self._failed(f"{exc.filename or sys.executable}: {exc.strerror or exc}")
             self._next_start = now + self._pause
 
+    def _is_starter(self, lock_path: str) -> bool:
+        """Whether of all threads of this process this is the one to start the daemon."""
+        mine = (os.getpid(), self)
+        found = _starters.setdefault(lock_path, mine)
+        if found[0] != mine[0]:  # forked meanwhile: that thread is not here
+            _starters[lock_path] = found = mine
+        return found == mine
+
     def _let_others_start(self) -> None:
+        lock_path = self._settings.lock_path or ""
+        if _starters.get(lock_path, (0, None))[1] is self:
+            del _starters[lock_path]
         if self._starting is not None:
             self._starting.release()
             self._starting = None

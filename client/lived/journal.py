@@ -173,6 +173,7 @@ class Journal:
         self._in_memory = 0
         self._warned: set[str] = set()
         self._closed = False
+        self._successor: Callable[[bytes, str, bool], None] | None = None
         with contextlib.suppress(OSError):  # a folder that cannot be made shows as a segment that cannot be had
             system.private_folder(folder)
         self._install(self._next_segment(0, segment_size, media=False) or _memory_segment(0, segment_size, producer))
@@ -240,6 +241,8 @@ class Journal:
 
     def _append_locked(self, body: bytes, kind: str, media: bool) -> None:
         if self._closed:
+            if self._successor is not None:
+                self._successor(body, kind, media)
             return
         if not self._end:
             self._adopt(self._segments[-1])
@@ -399,6 +402,13 @@ class Journal:
                 done.append(segment)
         for segment in done:
             segment.discard()
+
+    def hand_over(self, successor: Callable[[bytes, str, bool], None]) -> None:
+        """Take nothing more: what is appended from now on goes to ``successor``."""
+        with self._lock:
+            self._successor = successor
+            self._closed = True
+            self._end = 0
 
     def close(self, delete: bool) -> None:
         """Unmap everything; with ``delete``, remove the folder's segments as well."""

@@ -8,6 +8,7 @@ methods, and ``Live(resume=True)``. What few runs use is imported by the first c
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ class Live:
     ) -> None:
         self._settings: Settings = from_environment()
         logger.setLevel(self._settings.log_level)
-        self._dir = os.fspath(dir)
+        self._dir = _directory(dir)
         self._resume = bool(resume) or self._settings.resume
         self._report_mode = _report_mode(report)
         self._dvc_file, self._writes_dvcyaml = self._place_dvcyaml(dvcyaml)
@@ -119,6 +120,8 @@ class Live:
         self._latest: dict[str, Any] = {}
         self._templates: dict[str, events.MetricTemplate] = {}
         self._metric_names: set[str] = set()
+        #: Folder -> one of the metrics in it.
+        self._metric_folders: dict[str, str] = {}
         self._logged_at: dict[tuple[str, str], int] = {}
         self._inside_with = False
         self._monitor: SystemMonitor | None = None
@@ -312,16 +315,19 @@ class Live:
     def _declare_metric(self, name: str) -> None:
         _check(name, ".tsv")
         parts = name.split("/")
-        for other in ["/".join(parts[:count]) for count in range(1, len(parts))]:
+        folders = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        for other in folders:
             if other in self._metric_names:
                 raise InvalidNameError(
                     f"the metric {name!r} cannot stand below the metric {other!r} in the summary; rename one of them"
                 )
-        below = next((other for other in list(self._metric_names) if other.startswith(f"{name}/")), None)
+        below = self._metric_folders.get(name)
         if below is not None:
             raise InvalidNameError(f"{name!r} is a folder of the metric {below!r} in the summary; rename one of them")
         self._templates[name] = events.MetricTemplate(name, events.METRIC_PLOT)
         self._metric_names.add(name)
+        for folder in folders:
+            self._metric_folders.setdefault(folder, name)
 
     def log_param(self, name: str, val: Any) -> None:
         """Log one parameter to ``params.yaml``. See :meth:`log_params`."""
@@ -683,6 +689,29 @@ _TOLD_ELSEWHERE = ("DVC_", "DVCLIVE_", "LIVED_", "GIT_AUTHOR_", "GIT_COMMITTER_"
 
 
 def _environment(local: bool) -> dict[str, str]:
-    if local:
-        return dict(os.environ)
-    return {key: value for key, value in os.environ.items() if key.startswith(_TOLD_ELSEWHERE)}
+    told = {key: value for key, value in os.environ.items() if local or key.startswith(_TOLD_ELSEWHERE)}
+    return {key: value for key, value in told.items() if _is_text(key) and _is_text(value)}
+
+
+def _is_text(text: str) -> bool:
+    """Whether ``text`` can travel: what is not UTF-8 in paths and in the environment has lone surrogates here."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _directory(given: str | os.PathLike[str]) -> str:
+    """``dir`` as text.
+
+    Raises:
+        InvalidNameError: it is not UTF-8, or has a NUL byte.
+        NotADirectoryError: it is a file.
+    """
+    path = os.fsdecode(given)
+    if "\0" in path or not _is_text(os.path.realpath(path)):
+        raise InvalidNameError(f"dir={path!r} has a NUL byte or is not UTF-8; choose a directory whose whole path is")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, "dir is a file; choose another name", path)
+    return path

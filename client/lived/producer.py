@@ -75,6 +75,12 @@ class Producer:
         """Folder for copies of files that were logged by path."""
         return os.path.join(self.folder, "files")
 
+    @property
+    def behind(self) -> bool:
+        """Whether anything appended is not acknowledged."""
+        logged, acknowledged = self.shipper.backlog()
+        return logged > acknowledged
+
     def append(self, event: events.Event, default: Callable[[Any], Any] | None = None) -> None:
         """Append ``event`` to the journal."""
         kind = type(event)
@@ -142,8 +148,8 @@ class Producer:
 
     def leave(self) -> None:
         """The process ends: see that somebody takes what is left in the journal."""
+        self.shipper.stop(bye=False)  # the journal stays open: who logs later still than this is heard too
         logged, acknowledged = self.shipper.backlog()
-        self.finish(delete=False)
         if logged > acknowledged:
             with contextlib.suppress(OSError):
                 self.shipper.start_daemon()

@@ -60,12 +60,12 @@ class Recorder:
     def _attach(self) -> Producer:
         """Log into a new producer from now on."""
         producer = self._producer = Producer(self._settings, self.run, self._on_fault, self._on_tick)
+        fork.join(self)
         self.append_metric = producer.journal.append_metric
         self.append_step = producer.journal.append_step
         if self._settings.sync:
             self.append_metric = self._append_metric_and_wait
             self.append_step = self._append_step_and_wait
-        fork.join(self)
         return producer
 
     def _detach(self) -> None:
@@ -127,10 +127,22 @@ class Recorder:
         with self._lock:
             producer = self.producer()
             producer.append(events.End(time_ns(), step))
-        complete = self._wait_for_end(producer)
-        fork.leave(self)
-        self._detach()
-        producer.finish(delete=complete)
+        complete = False
+        try:
+            complete = self._wait_for_end(producer)
+        finally:
+            self._detach()
+            producer.journal.hand_over(self._append_later)
+            try:
+                if complete and producer.behind:  # other threads have logged while this one waited
+                    complete = self._wait_for_end(producer)
+            finally:
+                fork.leave(self)
+                producer.finish(delete=complete and not producer.behind)
+
+    def _append_later(self, body: bytes, kind: str, media: bool) -> None:
+        """Another thread was about to append to a journal that has ended: into the next one."""
+        self.producer().journal.append(body, kind, media)
 
     def _wait_for_end(self, producer: Producer) -> bool:
         directory = self.run["shown"]

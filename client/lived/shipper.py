@@ -118,7 +118,9 @@ class Shipper:
             return self._refused
         if self._discovery.hopeless:
             return f"the daemon does not start: {self._discovery.reason}"
-        if not self._thread.is_alive() and not self._stop.is_set():
+        if not self._thread.is_alive() and self._stop.is_set():
+            return "this process is ending, or the run has been ended"
+        if not self._thread.is_alive():
             return "the shipper thread has ended; this is a fault of lived's own, its traceback is in the log"
         return ""
 
@@ -179,7 +181,8 @@ class Shipper:
                 self._journal.append_deferred()
                 self._journal.prepare()
             if self._bye and self._welcomed:
-                socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)
+                with contextlib.suppress(zmq.Again):  # the daemon has gone meanwhile: there is nobody to take leave of
+                    socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)
         finally:
             socket.close(linger=500 if self._bye else 0)
             self._discovery.leave()
@@ -255,6 +258,8 @@ class Shipper:
             lost = self._journal.give_up(self._sent)
             logger.error(f"{exc.filename} was deleted: {lost} bytes of what was logged are lost")
             self._hello(zmq, socket)
+        except OSError:
+            pass  # too many open files, say: read again at the next look
         return sent
 
     def _receive(self, zmq: Any, socket: zmq.Socket[Any]) -> None:

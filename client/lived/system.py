@@ -68,8 +68,10 @@ def is_locked(path: str) -> bool:
     """Whether another process holds the lock at ``path``. False where there is no such file."""
     try:
         fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # too many open files, say: nothing is known
     try:
         if sys.platform == "linux":  # the kernel is asked who holds it, and nothing is taken, not even for a moment
             answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))

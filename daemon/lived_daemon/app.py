@@ -7,6 +7,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 import time
@@ -39,6 +40,7 @@ def run_daemon(settings: Settings) -> None:
         OSError: the home cannot be used, or the address cannot be bound.
     """
     os.umask(0o077)
+    _allow_open_files()
     os.makedirs(os.path.dirname(settings.lock_path), mode=0o700, exist_ok=True)
     lock = system.FileLock.acquire(settings.lock_path)
     if lock is None:
@@ -51,6 +53,15 @@ def run_daemon(settings: Settings) -> None:
         logger.info("left")
         logging.shutdown()
         lock.release()
+
+
+def _allow_open_files() -> None:
+    """Use as many descriptors as may be had: each run holds its directory and some of its files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Daemon:

@@ -24,6 +24,8 @@ from lived_daemon.writers.files import replace_in
 logger = logging.getLogger("lived_daemon")
 
 _MAGIC = b"LIVEDCUT"
+#: positions, lengths, state, due, dvc, ended
+_TYPES = (dict, dict, dict, list, dict, list)
 _HEAD = struct.Struct("<8sHxxI")
 #: Runs that ended are remembered for ``lived status``; the oldest beyond this number are forgotten.
 MAX_REMEMBERED = 200
@@ -31,18 +33,23 @@ MAX_REMEMBERED = 200
 
 @dataclass
 class Checkpoint:
-    """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event."""
+    """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event.
+
+    ``ended`` are the producers (hex) among them whose End is before that.
+    """
 
     positions: dict[str, int] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     due: list[bool] = field(default_factory=list)
     dvc: dict[str, Any] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """The content of a checkpoint file."""
-    body = values.pack([checkpoint.positions, checkpoint.lengths, checkpoint.state, checkpoint.due, checkpoint.dvc])
+    content = [checkpoint.positions, checkpoint.lengths, checkpoint.state, checkpoint.due, checkpoint.dvc]
+    body = values.pack([*content, checkpoint.ended])
     return _HEAD.pack(_MAGIC, PROTOCOL_VERSION, crc32(body)) + body
 
 
@@ -63,9 +70,12 @@ def decode(content: bytes) -> Checkpoint:
     if crc32(body) != check:
         raise ValueError("its checksum does not match")
     try:
-        return Checkpoint(*values.unpack(body))
-    except (InvalidEventError, TypeError) as exc:
+        fields = values.unpack(body)
+    except InvalidEventError as exc:
         raise ValueError(str(exc)) from exc
+    if not isinstance(fields, list) or tuple(map(type, fields)) != _TYPES:
+        raise ValueError("its fields are not those of a checkpoint")
+    return Checkpoint(*fields)
 
 
 class Store:
@@ -74,10 +84,12 @@ class Store:
     def __init__(self, home: str, run_key: str, fsync: bool) -> None:
         self.path = places.run_folder(home, run_key)
         self._fsync = fsync
+        self._seen: tuple[int, int] | None = None
 
     def load(self) -> Checkpoint | None:
         """The run's checkpoint, or None. A damaged one is set aside as ``checkpoint.damaged``."""
         path = os.path.join(self.path, "checkpoint")
+        self._seen = self._stamp()
         try:
             with open(path, "rb") as file:
                 return decode(file.read())
@@ -86,6 +98,7 @@ class Store:
         except ValueError as exc:
             aside = f"{path}.damaged"
             os.replace(path, aside)
+            self._seen = None
             logger.error(
                 f"{path}: {exc}; set aside as {aside}, and the run is written from what its journals still hold"
             )
@@ -98,6 +111,19 @@ class Store:
             OSError: it cannot be written; the old one stands.
         """
         self._replace("checkpoint", content)
+        self._seen = self._stamp()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the checkpoint on disk is the one that was loaded or saved here last."""
+        return self._stamp() == self._seen
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(os.path.join(self.path, "checkpoint"))
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def save_status(self, status: dict[str, Any]) -> None:
         """Keep what ``lived status`` shows of the run when no daemon has it."""

@@ -49,8 +49,10 @@ def is_locked(path: str) -> bool:
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # too many open files, say: nobody may be taken for dead because we cannot look
     try:
         if sys.platform == "linux":
             answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))

@@ -216,3 +216,9 @@ def fill(path: Path) -> None:
             with contextlib.suppress(OSError):
                 while file.write(bytes(size)) == size:
                     pass
+
+
+#: Makes a small file system at a path, of so many bytes.
+MakeDisk = Callable[[Path, int], Path]
+#: Starts a function of fault_trainers in a process of its own, with arguments and further variables.
+StartTrainer = Callable[..., Trainer]

@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import StartTrainer
-from fault_kit import PATIENCE, numbered, rows, stopped, wait_for_daemon
+from fault_kit import PATIENCE, StartTrainer, numbered, rows, stopped, wait_for_daemon
 from lived import Live
 
 _MIB = 1024**2

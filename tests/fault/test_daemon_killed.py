@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeDisk, StartTrainer
 from fault_kit import (
+    MakeDisk,
+    StartTrainer,
     end_daemons,
     fill,
     kill_daemon,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from conftest import StartTrainer
-from fault_kit import rows
+from fault_kit import StartTrainer, rows
 from lived import Live
 
 THREADS, ROWS = 4, 5000

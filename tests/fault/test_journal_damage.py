@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import StartTrainer
-from fault_kit import daemon_log, numbered, rows, wait_until
+from fault_kit import StartTrainer, daemon_log, numbered, rows, wait_until
 from lived.journal import Journal
 from lived.settings import SEGMENT_SIZE
 from lived_protocol import events, frames, messages, places, segments

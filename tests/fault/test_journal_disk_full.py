@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import MakeDisk, StartTrainer
 from fault_kit import (
+    MakeDisk,
+    StartTrainer,
     Trainer,
     fill,
     numbered,

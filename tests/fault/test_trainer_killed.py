@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import StartTrainer
 from fault_kit import (
     PATIENCE,
+    StartTrainer,
     Trainer,
     kill_daemon,
     numbered,

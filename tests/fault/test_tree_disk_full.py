@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeDisk
-from fault_kit import PATIENCE, daemon_log, fill, kill_daemon, numbered, pixel, read_json, rows, wait_until
+from fault_kit import PATIENCE, MakeDisk, daemon_log, fill, kill_daemon, numbered, pixel, read_json, rows, wait_until
 from lived import Live
 
 ROWS = 20_000

@@ -98,7 +98,7 @@ def _read(name: str, folder: str) -> Orphan | None:
     except (ValueError, OSError) as exc:
         _complain(folder, str(exc))
         return None
-    if not isinstance(hello, dict) or len(producer) != 16:
+    if not isinstance(hello, dict) or len(producer) != 16 or type(hello.get("opened")) is not int:
         _complain(folder, "it does not say whose it is")
         return None
     return Orphan(producer, folder, hello)
@@ -168,7 +168,11 @@ def _segment_pieces(path: str, position: int) -> Iterator[tuple[int, bytes]]:
 
 def remove(folder: str) -> None:
     """Delete a journal whose every event is in the tree; what was set aside as damaged stays."""
-    if any(name.endswith(".damaged") for name in os.listdir(folder)):
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return  # its producer, or another daemon, was faster
+    if any(name.endswith(".damaged") for name in names):
         for name in segment_files(folder):
             os.unlink(os.path.join(folder, name))
         return

@@ -59,10 +59,16 @@ class Cuts:
         if found is not None:
             self.checkpoint = found
             self._intake.positions = found.positions
+            self._intake.ended = frozenset(found.ended)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nobody else has taken the run further since its checkpoint was loaded."""
+        return self._store.is_current
 
     def begin_anew(self) -> None:
         """The run has lost its directory: nothing of it is in the tree any more, its positions stay."""
-        self._cut = None
+        self.abandon()
         self.checkpoint = checkpoint.Checkpoint(positions=self.checkpoint.positions)
         self.changed = True
 
@@ -96,6 +102,7 @@ class Cuts:
         applied = self._intake.applied()
         positions = {**self.checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}}
         made = checkpoint.Checkpoint(positions, state=state.dump() if state.run else {})
+        made.ended = [feed.producer.hex() for feed in self._intake.feeds.values() if feed.ended]
         if output is not None:
             made.lengths = output.rows.lengths
             made.due = output.documents.wanted.dump()

@@ -21,8 +21,8 @@ from lived_daemon.writers import documents, dvcyaml, report
 from lived_daemon.writers.files import Tree, heals, replace_file
 from lived_daemon.writers.rows import FOLDER as METRICS_FOLDER
 
-#: Seconds between two writes of the small documents.
-DOCUMENT_SECONDS = 0.25
+#: Seconds between two writes of the small documents at least; and writing them may use this share of the run's thread.
+DOCUMENT_SECONDS, DOCUMENT_SHARE = 0.25, 0.1
 #: The report may take this share of one core; and this many seconds pass at least between two.
 REPORT_SHARE, REPORT_SECONDS = 0.03, 2.0
 
@@ -68,6 +68,7 @@ class Documents:
         self._tree = tree
         self.wanted = Wanted(*due)
         self._next = 0.0
+        self._written: tuple[dvcyaml.DvcyamlEntries, tuple[int, int] | None] | None = None
 
     def is_time(self, now: float) -> bool:
         """Whether something is due and may be written again; ``now`` is monotonic seconds."""
@@ -80,7 +81,14 @@ class Documents:
             OSError: the disk does not take it; what is not written stays due if that may heal.
             ValueError: the user's dvc.yaml cannot be edited; it is not due any more.
         """
-        self._next = time.monotonic() + DOCUMENT_SECONDS
+        started = time.monotonic()
+        try:
+            self._write_due(state)
+        finally:
+            now = time.monotonic()
+            self._next = now + max(DOCUMENT_SECONDS, (now - started) / DOCUMENT_SHARE)
+
+    def _write_due(self, state: RunState) -> None:
         self._write_one("params", lambda: self._tree.replace("params.yaml", documents.render_yaml(state.params)))
         self._write_one("summary", lambda: self._tree.replace("metrics.json", _render_summary(state)))
         step, self.wanted.step = self.wanted.step, None
@@ -101,6 +109,9 @@ class Documents:
 
     def _write_dvcyaml(self, state: RunState) -> None:
         path = state.run["dvc_file"]
+        entries = _entries(state)
+        if self._written == (entries, _stamp(path)):
+            return  # nothing has changed here or there
         existing: str | None = None
         try:
             with open(path, encoding="utf-8") as file:
@@ -109,14 +120,23 @@ class Documents:
             pass
         except UnicodeDecodeError as exc:
             raise ValueError(f"{path} is not UTF-8 text, so it is left as it is: {exc}") from exc
-        text = dvcyaml.render_dvcyaml(existing, _entries(state))
+        text = dvcyaml.render_dvcyaml(existing, entries)
         if text != existing:
             replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
+        self._written = entries, _stamp(path)
 
     def _signal_step(self, state: RunState, step: int) -> None:
         path = signals.step_completed_path(state.run["cwd"], state.run["env"])
         if path is not None:
             signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _render_summary(state: RunState) -> bytes:
@@ -133,7 +153,7 @@ def _entries(state: RunState) -> dvcyaml.DvcyamlEntries:
         has_metric_files=state.has_metric_files,
         has_images=state.has_images,
         plots=[(os.path.join(directory, path), plot["config"]) for path, plot in state.plots.items()],
-        artifacts=state.artifacts,
+        artifacts=dict(state.artifacts),
     )
 
 

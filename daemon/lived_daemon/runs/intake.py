@@ -27,11 +27,15 @@ Say = Callable[[str, str, bytes], None]
 
 
 class Intake:
-    """The producers of one run. ``positions`` are those of the run's checkpoint, by producer (hex)."""
+    """The producers of one run.
+
+    ``positions`` are those of its checkpoint, by producer (hex); those in ``ended`` had ended by then.
+    """
 
     def __init__(self, home: str, post: Post, say: Say) -> None:
         self.feeds: dict[bytes, Feed] = {}
         self.positions: dict[str, int] = {}
+        self.ended: frozenset[str] = frozenset()
         self._home = home
         self._post = post
         self._say = say
@@ -46,6 +50,7 @@ class Intake:
             start = max(position, hello.first)
             member = not hello.run.get("continues", False)
             feed = Feed(hello.producer, hello.run, hello.journal, Session.at(start), start, position, member)
+            feed.ended = hello.producer.hex() in self.ended
             self.feeds[hello.producer] = feed
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
@@ -156,7 +161,8 @@ class Intake:
     def tell_limit(self, feed: Feed) -> None:
         """Let a producer send more, once that is worth a message."""
         limit = feed.limit()
-        if limit - feed.told_limit >= WINDOW // 4 and feed.open:
+        starving = limit > feed.told_limit == feed.session.received
+        if (starving or limit - feed.told_limit >= WINDOW // 4) and feed.open:
             feed.told_limit = limit
             self._post(feed.producer, messages.Acknowledge(feed.durable, limit))
 

@@ -59,6 +59,9 @@ class Output:
 
     def execute(self, operation: Operation, producer: bytes) -> None:
         """Carry out ``operation`` for ``producer``, or see that it will be."""
+        if type(operation) is AppendRow:
+            self.rows.add(operation.name, operation[1:])
+            return
         self._table[type(operation)](operation, producer)
 
     def dvc_remembered(self) -> dict[str, Any]:
@@ -105,6 +108,7 @@ class Output:
 
     def write_rows(self) -> OSError | None:
         """Append the rows taken so far; what the disk said, if waiting can mend it. Other failures cost their file."""
+        self.rows.trim()
         while self.rows.buffered:
             try:
                 self.rows.flush()
@@ -127,8 +131,8 @@ class Output:
             if heals(exc):
                 return exc
             self._say("write", explain(exc), b"")
-        except ValueError as exc:
-            self._say("make_dvcyaml", str(exc), b"")
+        except Exception as exc:  # noqa: BLE001 - whatever a library raises on a user's data becomes a fault
+            self._say("write", explain(exc), b"")
         return None
 
     # -- the report ----------------------------------------------------------------------------------------------------
@@ -244,8 +248,8 @@ class Output:
     def close(self) -> None:
         """Let go of everything open."""
         self.rows.close()
-        self.tree.close()
-        self.pool_tree.close()
+        self.tree.retire()
+        self.pool_tree.retire()
         with contextlib.suppress(DvcError):
             self._dvc.close()
 

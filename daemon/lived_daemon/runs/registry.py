@@ -107,8 +107,10 @@ class Registry:
         directory = run["directory"]
         key = places.run_key(directory, run["run_id"])
         worker = self._workers.get(key)
-        if worker is not None and not worker.finished.is_set():
-            return worker
+        if worker is not None:
+            if not worker.finished.is_set():
+                return worker
+            self._remove(key, worker)
         latest = self._latest.get(directory)
         late = latest is not None and latest.key != key and latest.opened > run["opened"] and not run.get("continues")
         ready = None if late else self._free(directory, key, hello)
@@ -131,7 +133,8 @@ class Registry:
             return None
         feeds = list(holder.intake.feeds.values())
         self._notice_gone(holder)
-        living = [feed for feed in feeds if feed.open and not _is_gone(feed)]
+        # One elsewhere that has ended and never said so may be gone for ever: it is not waited for.
+        living = [feed for feed in feeds if (feed.open or not (feed.gone or feed.journal)) and not _is_gone(feed)]
         if not living and not self._on_their_way(holder):
             return holder.finished  # it has only to write what it has, and is closed when it is idle
         released = threading.Event()
@@ -170,7 +173,10 @@ class Registry:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + ORPHAN_SECONDS
-            self.adopt_orphans()
+            try:
+                self.adopt_orphans()
+            except OSError as exc:  # too many open files, say
+                logger.warning(f"journals cannot be looked for: {exc}")
         for key, worker in list(self._workers.items()):
             if worker.finished.is_set():
                 self._remove(key, worker)

@@ -102,7 +102,8 @@ class RunState:
         return (AppendRow(event.name, event.time, event.step, event.flags, event.value),)
 
     def _next_step(self, event: events.Step) -> Iterable[Operation]:
-        self._merge_latest()
+        if "step" not in self.summary:  # where it stands among the metrics is decided once; merging can wait then
+            self._merge_latest()
         self.step = event.step + 1
         self.summary["step"] = event.step
         return (self._sync_due(event.step),)

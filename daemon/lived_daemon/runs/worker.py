@@ -49,6 +49,10 @@ RETRY_SECONDS = 1.0
 JOIN_SECONDS = 10.0
 
 
+class OvertakenError(Exception):
+    """Another daemon has taken the run further since its checkpoint was loaded here."""
+
+
 class Worker:
     """One run, in a thread of its own that :meth:`start` starts.
 
@@ -98,6 +102,8 @@ class Worker:
             while self._closing is None:
                 self._turn()
             self._wind_up()
+        except OvertakenError:
+            logger.info(f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew")
         except Exception:
             logger.exception(f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay")
         finally:
@@ -298,8 +304,13 @@ class Worker:
             self._say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
         except OSError as exc:
             return self._block(exc, feed.producer)
+        except OvertakenError:
+            raise
         except UnsafePathError as exc:
-            self._say("write", str(exc), feed.producer)
+            self._say_once("write", str(exc), feed.producer)
+        except Exception as exc:
+            logger.exception(f"run {self.run_id} in {self.directory.path}: an event cannot be applied")
+            self._say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
 
     def _begin(self, event: events.Open, feed: Feed, position: int) -> bool:
@@ -353,6 +364,9 @@ class Worker:
             self._say_once("directory", f"another daemon writes into {self.directory.path}; waiting for it to leave")
             self._blocked_until = time.monotonic() + RETRY_SECONDS
             return False
+        if not self._cuts.is_current:
+            output.close()
+            raise OvertakenError
         output.rows.cut_back()
         self._output = output
         return True
@@ -368,7 +382,7 @@ class Worker:
     def _block(self, exc: OSError, producer: bytes) -> bool:
         """The disk does not take something: wait if that may heal, else say so and go on without it."""
         if not heals(exc):
-            self._say("write", explain(exc), producer)
+            self._say_once("write", explain(exc), producer)
             return True
         self._blocked_until = time.monotonic() + RETRY_SECONDS
         self._say_once("write", f"{explain(exc)} ({self.directory.path}); waiting, and nothing is lost", b"")

@@ -53,6 +53,10 @@ def _locked(
     return call
 
 
+class RetiredError(Exception):
+    """Something was still to be written into a tree that has been given up."""
+
+
 class UnsafePathError(ValueError):
     """A path in the tree leads through a symbolic link."""
 
@@ -67,6 +71,7 @@ class Tree:
         self._folder_mode = 0o777 & ~umask
         self._open = opener
         self._folders: OrderedDict[str, int] = OrderedDict()
+        self._retired = False
         self._lock = threading.RLock()  # an open folder must not be let go of while somebody writes into it
 
     # -- folders -------------------------------------------------------------------------------------------------------
@@ -103,8 +108,11 @@ class Tree:
 
         Raises:
             UnsafePathError: a component is a symbolic link.
+            RetiredError: the tree was given up.
             OSError: it cannot be made or opened.
         """
+        if self._retired:
+            raise RetiredError(f"{self.root} is not this run's any more")
         known = self._folders.get(path)
         if known is not None:
             if os.fstat(known).st_nlink:
@@ -211,6 +219,12 @@ class Tree:
         """Have the names in the open folders on the disk."""
         for fd in self._folders.values():
             os.fsync(fd)
+
+    @_locked
+    def retire(self) -> None:
+        """Write nothing here any more: a job that is late must not write into what is another run's by now."""
+        self._retired = True
+        self.close()
 
     @_locked
     def close(self) -> None:

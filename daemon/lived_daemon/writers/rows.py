@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import weakref
 from collections import OrderedDict, defaultdict
 from typing import Any
 
@@ -20,8 +21,9 @@ from lived_daemon.writers.rows_format import format_rows, header
 
 logger = logging.getLogger("lived_daemon")
 
-#: How many metric files of one run are kept open.
-MAX_OPEN = 200
+#: How many metric files of one run are kept open, and of all runs of the process together.
+MAX_OPEN, MAX_OPEN_TOGETHER = 200, 400
+_writers: weakref.WeakSet[RowWriter] = weakref.WeakSet()
 FOLDER = "plots/metrics"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
@@ -42,6 +44,7 @@ class RowWriter:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
         self.buffered = 0
+        _writers.add(self)
 
     def add(self, name: str, row: Row) -> None:
         """Take a row of the metric ``name``; it is written by the next :meth:`flush`."""
@@ -108,9 +111,14 @@ class RowWriter:
             )
         self.lengths[path] = size
         self._open[path] = fd
-        while len(self._open) > MAX_OPEN:
-            self._close(next(iter(self._open)))
+        self.trim()
         return fd
+
+    def trim(self) -> None:
+        """Keep no more files open than this run's share."""
+        share = max(1, min(MAX_OPEN, MAX_OPEN_TOGETHER // max(1, len(_writers))))
+        while len(self._open) > share:
+            self._close(next(iter(self._open)))
 
     def _close(self, path: str) -> None:
         fd = self._open.pop(path)
@@ -141,6 +149,7 @@ class RowWriter:
 
     def close(self) -> None:
         """Let go of every file."""
+        _writers.discard(self)
         while self._open:
             os.close(self._open.popitem()[1])
 

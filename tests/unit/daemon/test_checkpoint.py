@@ -32,8 +32,8 @@ DAMAGED = {
     "zeros": "not a checkpoint",
     "foreign": "not a checkpoint",
     "other-version": "version 2 .* reads 1",
-    "no-list": "must be an iterable",
-    "too-many-fields": "positional arguments",
+    "no-list": "its fields",
+    "too-many-fields": "its fields",
     "no-msgpack": "not a msgpack value",
 }
 
