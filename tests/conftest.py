@@ -23,9 +23,9 @@ LEAVE_SECONDS = 20.0
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of lived's, DVC's or DVCLive's reaches a test from outside."""
+    """No variable of lived's, DVC's or DVCLive's reaches a test from outside, nor CI, which decides what a report is."""
     for name in list(os.environ):
-        if name.startswith(("LIVED_", "DVC")):
+        if name.startswith(("LIVED_", "DVC")) or name == "CI":
             monkeypatch.delenv(name)
 
 

@@ -29,6 +29,8 @@ logger = logging.getLogger("lived")
 MAX_FAULTS = 1000
 #: How long ``Live(resume=True)`` waits for what earlier runs logged, in seconds.
 RESUME_SECONDS = 600.0
+#: After so many seconds without an answer, ``end()`` says what it waits for.
+ABSENT_SECONDS = 5.0
 
 
 class Recorder:
@@ -146,9 +148,20 @@ class Recorder:
 
     def _wait_for_end(self, producer: Producer) -> bool:
         directory = self.run["shown"]
+        silent = [True]
         try:
             with ProgressBar(f"writing {directory}") as bar:
-                producer.flush(None, report=True, waiting=bar)
+
+                def waiting(waited: float, logged: int, written: int) -> None:
+                    bar(waited, logged, written)
+                    if silent and waited > ABSENT_SECONDS and not producer.shipper.welcomed.is_set():
+                        silent.clear()
+                        logger.warning(
+                            f"nobody answers at {self._settings.endpoint}; end() waits until all of {directory} is "
+                            f"written. Ctrl-C leaves it to whoever ships {producer.folder} later"
+                        )
+
+                producer.flush(None, report=True, waiting=waiting)
         except DaemonUnavailableError as exc:
             logger.error(f"{directory} is not complete: {exc}. The next daemon with this LIVED_HOME completes it")
             return False

@@ -55,7 +55,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
     if chosen:
         endpoint, lock_path = _endpoint(chosen), None
     else:
-        key = places.daemon_key(home, sys.prefix, system.user())
+        key = places.daemon_key(home, sys.prefix, system.user(), system.host())
         folder = places.socket_folder(env, env.get("TMPDIR") or "/tmp", system.user())
         endpoint, lock_path = f"ipc://{places.socket_path(folder, key)}", places.daemon_lock(home, key)
     return Settings(

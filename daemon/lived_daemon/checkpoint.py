@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,7 @@ _MAGIC = b"LIVEDCUT"
 #: positions, lengths, state, due, dvc, ended
 _TYPES = (dict, dict, dict, list, dict, list)
 _HEAD = struct.Struct("<8sHxxI")
-#: Runs that ended are remembered for ``lived status``; the oldest beyond this number are forgotten.
+#: So many runs that have ended are remembered for ``lived status``.
 MAX_REMEMBERED = 200
 
 
@@ -136,6 +137,21 @@ class Store:
             replace_in(folder, name, content, 0o600, self._fsync)
         finally:
             os.close(folder)
+
+
+def forget_oldest(home: str) -> None:
+    """Forget the oldest runs that have ended, beyond :data:`MAX_REMEMBERED`.
+
+    Not while any journal is left: its run must be found, to know how much of it is in the tree.
+    """
+    try:
+        if os.listdir(os.path.join(home, "journal")):
+            return
+    except FileNotFoundError:
+        pass
+    ended = [status for status in remembered(home) if status.get("state") in ("ended", "crashed")]
+    for status in ended[: max(0, len(ended) - MAX_REMEMBERED)]:
+        shutil.rmtree(places.run_folder(home, status["key"]), ignore_errors=True)
 
 
 def remembered(home: str) -> list[dict[str, Any]]:

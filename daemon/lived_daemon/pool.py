@@ -6,6 +6,7 @@ that may heal tries again until it does or the pool is stopped; whatever else go
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from lived_daemon.writers.files import heals
 
 #: Seconds between two attempts at a disk that is full, read-only or away.
 RETRY_SECONDS = 1.0
-THREADS = 2
+#: Threads per run; most of what they do lets other threads run meanwhile.
+THREADS = max(2, os.cpu_count() or 2)
 
 
 class StoppedError(Exception):

@@ -78,7 +78,7 @@ def running_daemons(home: str, own_lock: str) -> Iterator[DaemonRecord]:
 
 def own_lock(home: str) -> str:
     """The lock file of the daemon of this user and Python environment."""
-    return places.daemon_lock(home, places.daemon_key(home, sys.prefix, os.getuid()))
+    return places.daemon_lock(home, places.daemon_key(home, sys.prefix, os.getuid(), os.uname().nodename))
 
 
 def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[str, Any]:

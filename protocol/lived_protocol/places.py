@@ -30,11 +30,14 @@ def home(env: Mapping[str, str]) -> str:
     return os.path.join(state, "lived")
 
 
-def daemon_key(home_folder: str, prefix: str, user: int) -> str:
-    """Names the one daemon of a user, a home and a Python environment (``sys.prefix``)."""
+def daemon_key(home_folder: str, prefix: str, user: int, host: str) -> str:
+    """Names the one daemon of a user, a home and a Python environment (``sys.prefix``) on a host.
+
+    A home may be shared between hosts or containers; a socket is not.
+    """
     import hashlib
 
-    text = "\0".join([os.path.realpath(home_folder), os.path.realpath(prefix), str(user)])
+    text = "\0".join([os.path.realpath(home_folder), os.path.realpath(prefix), str(user), host])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

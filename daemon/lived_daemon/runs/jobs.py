@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from lived_daemon.pool import Job, Pool
 
-#: Memory that jobs may hold before nothing more is applied, in bytes.
-MAX_JOB_BYTES = 64 * 1024 * 1024
+#: Memory that jobs may hold before nothing more is applied, in bytes. Rows that were logged behind more than this wait.
+MAX_JOB_BYTES = 256 * 1024 * 1024
 
 
 class Jobs:

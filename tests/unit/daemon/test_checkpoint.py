@@ -136,3 +136,21 @@ def test_runs_are_remembered_oldest_first_and_what_cannot_be_read_is_passed_over
     found = checkpoint.remembered(str(tmp_path))
     assert [status["key"] for status in found] == ["k2", "k1"]
     assert json.loads((tmp_path / "runs" / "k1" / "run.json").read_text()) == {"id": "k1", "updated": "2024-02-01"}
+
+
+def test_the_oldest_ended_runs_are_forgotten_unless_a_journal_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is going on is never forgotten, and nothing is while a journal may need its run's positions."""
+    monkeypatch.setattr(checkpoint, "MAX_REMEMBERED", 2)
+    for number, state in enumerate(["active", "ended", "crashed", "ended", "ended"]):
+        Store(str(tmp_path), f"k{number}", fsync=False).save_status(
+            {"state": state, "updated": f"2026-01-0{number + 1}"}
+        )
+    journal = tmp_path / "journal" / "one"
+    journal.mkdir(parents=True)
+    checkpoint.forget_oldest(str(tmp_path))
+    assert len(checkpoint.remembered(str(tmp_path))) == 5
+    journal.rmdir()
+    checkpoint.forget_oldest(str(tmp_path))
+    assert [status["key"] for status in checkpoint.remembered(str(tmp_path))] == ["k0", "k3", "k4"]
