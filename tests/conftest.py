@@ -23,7 +23,7 @@ LEAVE_SECONDS = 20.0
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of lived's, DVC's or DVCLive's reaches a test from outside, nor CI, which decides what a report is."""
+    """No variable of lived's, DVC's or DVCLive's reaches a test from outside, nor CI, which decides on the report."""
     for name in list(os.environ):
         if name.startswith(("LIVED_", "DVC")) or name == "CI":
             monkeypatch.delenv(name)
