@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import mmap
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from zlib import crc32
 from lived_protocol import events, frames, segments
 
 from lived import system
+from lived.segment import COMMITTED_WORD, Segment, make_segment, memory_segment, name_spare
 
 logger = logging.getLogger("lived")
 
@@ -31,9 +31,6 @@ logger = logging.getLogger("lived")
 MEMORY_LIMIT = 64 * 1024**2
 #: Media events are given up when the journal has filled this share of its limit; the rest is kept for metrics.
 MEDIA_SHARE = 0.9
-_COMMITTED_WORD = segments.COMMITTED_OFFSET // 8
-_POPULATE = getattr(mmap, "MAP_SHARED", 1) | getattr(mmap, "MAP_POPULATE", 0)
-
 
 _STEP_BODY = events.StepTemplate.size
 _STEP_FRAME = frames.size_of(_STEP_BODY)
@@ -43,91 +40,6 @@ _place_step = frames.placer(_STEP_BODY)
 def _pack_step(step: int) -> bytes:
     body: bytes = events.StepTemplate.pack(events.StepTemplate.PREFIX, time_ns(), events.StepTemplate.STEP_MARK, step)
     return body
-
-
-class Segment:
-    """One segment. ``path`` is None for a segment in memory, which takes over where the disk has no room.
-
-    It is mapped while it is appended to. Behind that, :meth:`seal` gives its memory back, and it is read from its file.
-    """
-
-    __slots__ = ("_end", "capacity", "first", "map", "path", "words")
-
-    def __init__(self, path: str | None, mapped: mmap.mmap, first: int, capacity: int) -> None:
-        self.path = path
-        self.map = mapped
-        self.first = first
-        self.capacity = capacity
-        self.words = memoryview(mapped)[: segments.HEAD_SIZE].cast("Q")
-        self._end: int | None = None
-
-    @property
-    def end(self) -> int:
-        """Position behind the last committed byte."""
-        end = self._end
-        return self.first + self.words[_COMMITTED_WORD] if end is None else end
-
-    @property
-    def sealed(self) -> bool:
-        """Whether nothing more is appended to it and its memory is given back."""
-        return self._end is not None
-
-    def read(self, position: int, size: int) -> bytes:
-        """At most ``size`` committed bytes from ``position``, which lies in this segment.
-
-        Raises:
-            OSError: its file cannot be read.
-        """
-        start = segments.HEAD_SIZE + position - self.first
-        size = min(size, self.end - position)
-        if self._end is None or self.path is None:
-            return self.map[start : start + size]
-        with open(self.path, "rb") as file:
-            file.seek(start)
-            return file.read(size)
-
-    def seal(self) -> None:
-        """Give the memory back. Only for a segment on disk that is not appended to any more."""
-        self._end = self.end
-        self.words.release()
-        self.map.close()
-
-    def discard(self) -> None:
-        """Unmap and delete."""
-        if self._end is None:
-            self.words.release()
-            self.map.close()
-        if self.path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
-
-
-def make_segment(folder: str, first: int, capacity: int, producer: bytes) -> Segment:
-    """Allocate and map a segment file for frames from position ``first`` on.
-
-    Raises:
-        OSError: the disk has no room, or the folder cannot be written; nothing is left behind.
-    """
-    path = os.path.join(folder, segments.file_name(first))
-    size = segments.HEAD_SIZE + capacity
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-    try:
-        system.allocate(fd, size)
-        os.pwrite(fd, segments.pack_head(first, capacity, producer), 0)
-        mapped = mmap.mmap(fd, size, flags=_POPULATE) if hasattr(mmap, "MAP_SHARED") else mmap.mmap(fd, size)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        raise
-    finally:
-        os.close(fd)
-    return Segment(path, mapped, first, capacity)
-
-
-def _memory_segment(first: int, capacity: int, producer: bytes) -> Segment:
-    mapped = mmap.mmap(-1, segments.HEAD_SIZE + capacity)
-    mapped[: segments.HEAD_SIZE] = segments.pack_head(first, capacity, producer)
-    return Segment(None, mapped, first, capacity)
 
 
 class Drops:
@@ -176,7 +88,7 @@ class Journal:
         self._successor: Callable[[bytes, str, bool], None] | None = None
         with contextlib.suppress(OSError):  # a folder that cannot be made shows as a segment that cannot be had
             system.private_folder(folder)
-        self._install(self._next_segment(0, segment_size, media=False) or _memory_segment(0, segment_size, producer))
+        self._install(self._next_segment(0, segment_size, media=False) or memory_segment(0, segment_size, producer))
 
     # -- appending -----------------------------------------------------------------------------------------------------
 
@@ -256,7 +168,7 @@ class Journal:
         self._map[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
         self._map[offset + 8 : end] = body
         self._offset = end
-        self._words[_COMMITTED_WORD] = end - segments.HEAD_SIZE
+        self._words[COMMITTED_WORD] = end - segments.HEAD_SIZE
 
     # -- segments ------------------------------------------------------------------------------------------------------
 
@@ -272,7 +184,7 @@ class Journal:
     def _adopt(self, segment: Segment) -> None:
         self._map = segment.map
         self._words = segment.words
-        self._offset = segments.HEAD_SIZE + segment.words[_COMMITTED_WORD]
+        self._offset = segments.HEAD_SIZE + segment.words[COMMITTED_WORD]
         self._end = segments.HEAD_SIZE + segment.capacity
 
     def _roll(self, size: int, media: bool) -> bool:
@@ -281,7 +193,7 @@ class Journal:
         spare = self._spare
         if spare is not None and spare.capacity >= size:
             fits = self._kept + spare.capacity <= self.limit * (MEDIA_SHARE if media else 1)
-            used = fits and _name_spare(spare, self.folder, first, self.producer)
+            used = fits and name_spare(spare, self.folder, first, self.producer)
             if not used:
                 spare.discard()
             # Only now: prepare() makes the next one under the name that this one had.
@@ -309,7 +221,7 @@ class Journal:
             )
         if self._in_memory + capacity > MEMORY_LIMIT:
             return None
-        return _memory_segment(first, capacity, self.producer)
+        return memory_segment(first, capacity, self.producer)
 
     def prepare(self) -> None:
         """Have the next segment ready, so that no call has to make one, and give back the memory of full ones.
@@ -324,7 +236,7 @@ class Journal:
         if self._kept + self.segment_size > self.limit * MEDIA_SHARE:
             return
         try:
-            spare = make_segment(self.folder, _SPARE_POSITION, self.segment_size, self.producer)
+            spare = make_segment(self.folder, segments.SPARE, self.segment_size, self.producer)
         except OSError:
             return  # said, if it lasts, when a segment is really needed
         with self._lock:
@@ -417,24 +329,5 @@ class Journal:
             self._end = 0
             kept, self._spare = [*self._segments, *([self._spare] if self._spare else [])], None
         for segment in kept:
-            if delete or segment.path is None or _SPARE_NAME in segment.path:
+            if delete or segment.path is None or segment.path.endswith(segments.file_name(segments.SPARE)):
                 segment.discard()
-
-
-#: A spare segment has no position yet; its name says so, and readers pass it over.
-_SPARE_POSITION = 0xFFFF_FFFF_FFFF_FFFF
-_SPARE_NAME = segments.file_name(_SPARE_POSITION)
-
-
-def _name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool:
-    """Give a spare segment its first position; False where its file is not there any more."""
-    path = os.path.join(folder, segments.file_name(first))
-    if spare.path is not None:
-        try:
-            os.rename(spare.path, path)
-        except OSError:
-            return False
-        spare.path = path
-    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
-    spare.first = first
-    return True

@@ -8,7 +8,6 @@ methods, and ``Live(resume=True)``. What few runs use is imported by the first c
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Mapping
@@ -30,11 +29,11 @@ from lived.error import (
     InvalidDvcyamlError,
     InvalidNameError,
     InvalidPlotTypeError,
-    InvalidReportModeError,
 )
-from lived.notebook import NotebookReport, inside_notebook
+from lived.notebook import NotebookReport
+from lived.options import directory_of, environment, open_once, report_mode
 from lived.recorder import Recorder
-from lived.settings import Settings, flag, from_environment
+from lived.settings import Settings, from_environment
 from lived.shipper import Fault
 from lived.summary import Summary
 
@@ -89,9 +88,9 @@ class Live:
     ) -> None:
         self._settings: Settings = from_environment()
         logger.setLevel(self._settings.log_level)
-        self._dir = _directory(dir)
+        self._dir = directory_of(dir)
         self._resume = bool(resume) or self._settings.resume
-        self._report_mode = _report_mode(report)
+        self._report_mode = report_mode(report)
         self._dvc_file, self._writes_dvcyaml = self._place_dvcyaml(dvcyaml)
         self._cwd = os.getcwd()
         warning = repository.experiment_warning(save_dvc_exp, self._cwd, os.environ)
@@ -150,7 +149,7 @@ class Live:
             "pid": os.getpid(),
             "host": platform.host(),
             "umask": platform.umask(),
-            "env": _environment(self._settings.local),
+            "env": environment(self._settings.local),
             "opened": time_ns(),
         }
 
@@ -622,7 +621,7 @@ class Live:
         if self._notebook is not None:
             self._notebook.refresh()
         if self._settings.open_report and self._report_mode == "html":
-            _open_once(os.path.join(self._run["directory"], "report.html"))
+            open_once(os.path.join(self._run["directory"], "report.html"))
 
     def __enter__(self) -> Live:
         self._inside_with = True
@@ -650,68 +649,8 @@ def _unpickled(cls: type[Live]) -> Live:
     return cls.__new__(cls)
 
 
-_opened: set[str] = set()
-
-
-def _open_once(report: str) -> None:
-    """Show a report in the browser, where the user has asked for it, once in this process."""
-    import pathlib
-    import webbrowser
-
-    if report not in _opened and os.path.exists(report):
-        _opened.add(report)
-        webbrowser.open(pathlib.Path(report).as_uri())
-
-
 def _check(name: str, suffix: str = "") -> None:
     try:
         check_name(name, suffix)
     except errors.InvalidNameError as exc:
         raise InvalidNameError(str(exc)) from None
-
-
-def _report_mode(report: str | None) -> str | None:
-    if report == "auto":
-        return "md" if flag(os.environ, "CI") and repository.installed("matplotlib") else "html"
-    if report not in (None, "html", "md", "notebook"):
-        raise InvalidReportModeError(report)
-    if report == "notebook" and not inside_notebook():
-        logger.warning("report='notebook' needs a notebook to show it in; there will be no report")
-        return None
-    if report in ("md", "notebook") and not repository.installed("matplotlib"):
-        logger.warning(f"report={report!r} needs matplotlib (pip install 'lived[markdown]'); there will be no report")
-        return None
-    return report
-
-
-#: What of the environment a daemon elsewhere is told: what DVC's work looks at, and nothing that may be a secret.
-_TOLD_ELSEWHERE = ("DVC_", "DVCLIVE_", "LIVED_", "GIT_AUTHOR_", "GIT_COMMITTER_")
-
-
-def _environment(local: bool) -> dict[str, str]:
-    told = {key: value for key, value in os.environ.items() if local or key.startswith(_TOLD_ELSEWHERE)}
-    return {key: value for key, value in told.items() if _is_text(key) and _is_text(value)}
-
-
-def _is_text(text: str) -> bool:
-    """Whether ``text`` can travel: what is not UTF-8 in paths and in the environment has lone surrogates here."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _directory(given: str | os.PathLike[str]) -> str:
-    """``dir`` as text.
-
-    Raises:
-        InvalidNameError: it is not UTF-8, or has a NUL byte.
-        NotADirectoryError: it is a file.
-    """
-    path = os.fsdecode(given)
-    if "\0" in path or not _is_text(os.path.realpath(path)):
-        raise InvalidNameError(f"dir={path!r} has a NUL byte or is not UTF-8; choose a directory whose whole path is")
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise NotADirectoryError(errno.ENOTDIR, "dir is a file; choose another name", path)
-    return path

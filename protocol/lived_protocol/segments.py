@@ -18,6 +18,8 @@ HEAD_SIZE = 64
 #: Offset of ``committed`` in the file: 8-byte aligned, so that storing it is one indivisible store.
 COMMITTED_OFFSET = 48
 SUFFIX = ".seg"
+#: First position in the name of a segment that is only being prepared; readers pass it over.
+SPARE = 0xFFFF_FFFF_FFFF_FFFF
 
 # magic, version, head size, first position, capacity, producer, checksum of all before it; then committed, reserved
 _HEAD = struct.Struct("<8sHHIQ16sQ")

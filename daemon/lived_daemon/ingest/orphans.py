@@ -130,7 +130,7 @@ def segment_files(folder: str) -> list[str]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    spare = segments.file_name(0xFFFF_FFFF_FFFF_FFFF)
+    spare = segments.file_name(segments.SPARE)
     return sorted(name for name in names if name.endswith(segments.SUFFIX) and name != spare)
 
 
