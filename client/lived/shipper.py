@@ -180,7 +180,7 @@ class Shipper:
                     self._on_tick()
                 self._journal.append_deferred()
                 self._journal.prepare()
-            if self._bye and self._welcomed:
+            if self._bye:  # also between a greeting and its answer: the daemon may know us from before
                 with contextlib.suppress(zmq.Again):  # the daemon has gone meanwhile: there is nobody to take leave of
                     socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)
         finally:

@@ -164,7 +164,12 @@ class Registry:
 
     def _notice_gone(self, worker: Worker) -> None:
         for feed in list(worker.intake.feeds.values()):
-            if not feed.gone and _is_gone(feed):
+            if feed.ended and feed.journal and not os.path.isdir(feed.journal):
+                # It has deleted its journal, all of which is in the tree; its goodbye was lost.
+                worker.inbox.put(commands.Left(feed.producer))
+                self._of_producer.pop(feed.producer, None)
+                self._hellos.pop(feed.producer, None)
+            elif not feed.gone and _is_gone(feed):
                 worker.inbox.put(commands.Gone(feed.producer))
 
     # -- time ----------------------------------------------------------------------------------------------------------
