@@ -35,7 +35,7 @@ from lived.options import directory_of, environment, open_once, report_mode
 from lived.recorder import Recorder
 from lived.settings import Settings, from_environment
 from lived.shipper import Fault
-from lived.summary import Summary
+from lived.summary import Summary, find_unwritable
 
 if TYPE_CHECKING:
     from lived.monitor import SystemMonitor
@@ -267,6 +267,9 @@ class Live:
         self._send_whole_summary()
 
     def _summary_changed(self, action: str, path: list[Any], value: Any) -> None:
+        unwritable = find_unwritable(value)
+        if unwritable is not None:
+            raise InvalidDataTypeError("/".join(["summary", *map(str, path)]), unwritable)
         # What was logged before the change must not overwrite it when it is merged later.
         if self._latest:
             self.summary  # noqa: B018 - merges

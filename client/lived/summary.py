@@ -118,3 +118,15 @@ class Summary(dict[Any, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
         return self.plain()
+
+
+def find_unwritable(value: Any) -> type | None:
+    """The type of what in ``value`` has no form in JSON, or None. Numpy scalars, arrays and tensors have one."""
+    if value is None or isinstance(value, (str, int, float, bool)) or hasattr(value, "dtype"):
+        return None
+    if isinstance(value, Mapping):
+        bad_key = next((type(key) for key in value if not (key is None or isinstance(key, (str, int, float)))), None)
+        return bad_key or find_unwritable(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return next((found for entry in value if (found := find_unwritable(entry)) is not None), None)
+    return type(value)

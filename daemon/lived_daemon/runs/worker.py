@@ -447,16 +447,18 @@ class Worker:
         state = self._state
         return bool(state.run) and not state.ended and not state.crashed and not self._untouched
 
-    def _conclude_crashed(self) -> None:
-        """All processes of the run are gone and it was not ended: write what it has as far as it goes."""
+    def _conclude(self, crashed: bool) -> None:
+        """Nobody is left and the run is not final: nobody ended it, or others logged on behind its end."""
         if not self._have_output():
             return
-        assert self._output is not None
+        assert self._output is not None, "just asked"
         self._state.conclude(self._state.step)
-        if self._finish(save=False):
+        if not self._finish(save=False):
+            return
+        self._state.crashed, self._state.ended = crashed, not crashed
+        self._cuts.changed = True
+        if crashed:
             self._output.remove_signals()
-            self._state.crashed = True
-            self._cuts.changed = True
             logger.warning(
                 f"run {self.run_id} in {self.directory.path} was not ended; it is complete as far as it went"
             )
@@ -478,8 +480,8 @@ class Worker:
         if now < self._blocked_until or not self._is_ready():
             return
         self._blocked_until = 0.0
-        if self._must_conclude and self.intake.all_done() and self.intake.any_crashed():
-            self._conclude_crashed()
+        if self._must_conclude and self.intake.all_done():
+            self._conclude(crashed=self.intake.any_crashed())
         reached = self._cuts.reached()
         if self._output is not None:
             self._output.tree.check_root()
@@ -511,7 +513,7 @@ class Worker:
 
     def _drop_journal(self, feed: Feed) -> None:
         """All of a gone producer's journal is in the tree: delete it."""
-        if not feed.ended and feed.member and self._must_conclude:
+        if not feed.ended and self._must_conclude:
             return  # the run is concluded first, so that a daemon that dies before does it again
         if feed.journal:
             orphans.remove(feed.journal)

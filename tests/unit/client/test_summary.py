@@ -7,10 +7,11 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lived.summary import Summary
+from lived.summary import Summary, find_unwritable
 
 Told = list[tuple[str, list[Any], Any]]
 
@@ -152,3 +153,20 @@ def test_whoever_follows_what_is_told_has_the_same_summary(steps: list[tuple[lis
         else:
             place[path[-1]] = value
         assert follow({}, told) == summary.plain()
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (None, None),
+        ({"a": [1, 2.5, "x", {"b": (True,)}]}, None),
+        (np.float32(1), None),
+        (object(), object),
+        ([{"a": {1}}], set),
+        ({(1, 2): 3}, tuple),
+        (b"x", bytes),
+    ],
+)
+def test_what_json_has_no_form_for_is_found(value: object, found: type | None) -> None:
+    """Wherever it stands, so that the call that sets it can refuse it."""
+    assert find_unwritable(value) is found
