@@ -167,9 +167,13 @@ class Recorder:
             return False
         except KeyboardInterrupt:
             logged, written = producer.shipper.backlog()
+            met = producer.shipper.welcomed.is_set()
+            then = (
+                "the daemon goes on writing them" if met else f"nobody has answered, they are kept in {producer.folder}"
+            )
             logger.warning(
-                f"not waiting any longer: {logged - written} bytes of what was logged into {directory} are still being "
-                "written by the daemon, which goes on"
+                f"not waiting any longer: {logged - written} bytes of what was logged into {directory} are not written "
+                f"yet; {then}"
             )
             raise
         if producer.journal.drops.counts:
