@@ -1,0 +1,264 @@
+"""The run itself: its state, its output while it may write, and what each event does to the two.
+
+What always holds: an event is applied whole or not at all, so that one that has to wait can be applied again; a run
+without a directory of its own yet writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from lived_protocol import events
+from lived_protocol.errors import InvalidEventError
+
+from lived_daemon.runs.checks import check_run
+from lived_daemon.runs.cuts import Cuts
+from lived_daemon.runs.directory import Directory
+from lived_daemon.runs.documents import read_existing
+from lived_daemon.runs.feed import Feed
+from lived_daemon.runs.intake import Intake
+from lived_daemon.runs.jobs import Jobs
+from lived_daemon.runs.operations import Due, Finish, Say
+from lived_daemon.runs.output import Output, explain
+from lived_daemon.runs.state import RunState
+from lived_daemon.runs.telling import Teller
+from lived_daemon.writers.files import UnsafePathError
+from lived_daemon.writers.rows import existing_lengths
+
+logger = logging.getLogger("lived_daemon")
+
+
+class OvertakenError(Exception):
+    """Another daemon has taken the run further since its checkpoint was loaded here."""
+
+
+class Run:
+    """One run, as far as it is applied.
+
+    ``drain`` writes all that is due and waits for all jobs; False if the daemon has to leave first.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        intake: Intake,
+        cuts: Cuts,
+        jobs: Jobs,
+        teller: Teller,
+        fsync: bool,
+        drain: Callable[[], bool],
+    ) -> None:
+        self.state = RunState()
+        self.output: Output | None = None
+        self._directory = directory
+        self._intake = intake
+        self._cuts = cuts
+        self._jobs = jobs
+        self._teller = teller
+        self._fsync = fsync
+        self._drain = drain
+
+    def load(self) -> None:
+        """Go on from the run's checkpoint, if there is one."""
+        self._cuts.load()
+        if self._cuts.checkpoint.state:
+            self.state = RunState.load(self._cuts.checkpoint.state)
+            self._directory.moved_to(self.state.run["directory"], self.state.run.get("ignore_before", 0))
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def apply(self, feed: Feed, position: int, body: memoryview) -> bool:
+        """Apply the event in ``body``, which ends at ``position``; False if it has to wait.
+
+        Raises:
+            OvertakenError: another daemon has been at the run.
+        """
+        try:
+            event = events.decode(body)
+            if isinstance(event, events.Open):
+                return self._begin(event, feed, position)
+            if event.time < self._directory.ignore_before:
+                return True
+            if not self.state.run and not self._begin_late(feed):
+                return False
+            if isinstance(event, events.End) and self.untouched:
+                feed.ended = True  # nothing of it is to be written, so its directory is not made either
+                return True
+            if self.output is None and not self._open_output():
+                return False
+            assert self.output is not None
+            if isinstance(event, events.End):
+                return self._end(event, feed)
+            for operation in self.state.apply(event):
+                if isinstance(operation, Say):
+                    self._teller.say(operation.event, operation.cause, feed.producer)
+                else:
+                    self.output.execute(operation, feed.producer)
+        except InvalidEventError as exc:
+            self._teller.say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
+        except OSError as exc:
+            return self._teller.block(exc, feed.producer)
+        except OvertakenError:
+            raise
+        except UnsafePathError as exc:
+            self._teller.say_once("write", str(exc), feed.producer)
+        except Exception as exc:
+            run_id = self.state.run.get("run_id")
+            logger.exception(f"run {run_id} in {self._directory.path}: an event cannot be applied")
+            self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
+        return True
+
+    def _begin(self, event: events.Open, feed: Feed, position: int) -> bool:
+        """The first producer's Open begins the run; that of every other one joins it. ``position`` is behind it."""
+        if self.state.run:
+            return True
+        check_run(event.run)
+        if self._directory.moved:
+            self.state.run = self._directory.moved_run(event.run)  # it is made when something lands there
+            return True
+        run = event.run
+        existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
+        begun = self.state.begin(event, existing)
+        if existing is not None:
+            self._cuts.checkpoint.lengths = existing_lengths(run["directory"])
+        try:
+            if self._open_output():
+                assert self.output is not None
+                if existing is not None:
+                    self._cuts.remember_beginning(self.state, feed.producer, position)
+                for operation in begun:
+                    self.output.execute(operation, feed.producer)
+                if self.output.wants_dvc:
+                    self.output.begin_dvc()
+                return True
+        except OSError:
+            self._undo_begin()
+            raise
+        self._undo_begin()
+        return False
+
+    def _begin_late(self, feed: Feed) -> bool:
+        """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""
+        run = {**feed.hello, "continues": True}
+        cause = "it is lost; the run goes on from what its directory holds"
+        self._teller.say_once("checkpoint", cause, feed.producer)
+        return self._begin(events.Open(run["opened"], None, run), feed, feed.applied)
+
+    def _undo_begin(self) -> None:
+        """The directory cannot be had yet: the Open event is applied again later."""
+        self.state = RunState()
+        if self.output is not None:
+            self.output.close()
+            self.output = None
+
+    # -- output --------------------------------------------------------------------------------------------------------
+
+    def _open_output(self) -> bool:
+        """Be ready to write; False while another daemon has the directory."""
+        output = Output(self.state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._teller.say)
+        output.tree.make_root()
+        if not self._directory.lock():
+            output.close()
+            path = self._directory.path
+            self._teller.say_once("directory", f"another daemon writes into {path}; waiting for it to leave")
+            self._teller.pause()
+            return False
+        if not self._cuts.is_current:
+            output.close()
+            raise OvertakenError
+        output.rows.cut_back()
+        self.output = output
+        return True
+
+    def write(self, urgent: bool) -> bool:
+        """Write rows and due documents (with ``urgent``, also what could wait); False if the disk does not take it."""
+        assert self.output is not None, "asked by those who have it"
+        trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
+        return trouble is None or self._teller.block(trouble)
+
+    def make_report(self, urgent: bool) -> None:
+        """Have the report made, if one is due and it is time or ``urgent``."""
+        if self.output is not None:
+            self.output.make_report(time.monotonic(), urgent)
+
+    def let_go(self) -> None:
+        """Write nothing any more: what has not begun is given up, files and directory are let go of."""
+        self._jobs.abandon(timeout=5.0)
+        if self.output is not None:
+            self.output.close()
+            self.output = None
+        self._directory.unlock()
+
+    def move(self, time_taken: int) -> None:
+        """A later run has taken the directory: what was logged before is gone with it, the rest goes beside it."""
+        self.let_go()
+        run = self.state.run
+        self._directory.move(time_taken)
+        self.state = RunState(run=self._directory.moved_run(run) if run else {})
+        self._cuts.begin_anew()
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the run has lost its directory and logged nothing since."""
+        return self._directory.moved and not self.state.names_anything
+
+    @property
+    def must_conclude(self) -> bool:
+        """Whether the run has anything in its directory, and nobody has ended it."""
+        state = self.state
+        return bool(state.run) and not state.ended and not state.crashed and not self.untouched
+
+    def _end(self, event: events.End, feed: Feed) -> bool:
+        others = [one for one in self._intake.feeds.values() if one is not feed and one.member and one.open]
+        for operation in self.state.apply(event):
+            if isinstance(operation, Finish) and not self._finish(save=not others):
+                return False
+        self.state.ended = not others
+        feed.ended = True
+        return True
+
+    def conclude(self, crashed: bool) -> None:
+        """Nobody is left and the run is not final: nobody ended it, or others logged on behind its end."""
+        if not self._have_output():
+            return
+        assert self.output is not None, "just asked"
+        self.state.conclude(self.state.step)
+        if not self._finish(save=False):
+            return
+        self.state.crashed, self.state.ended = crashed, not crashed
+        self._cuts.changed = True
+        if crashed:
+            self.output.remove_signals()
+            run_id, path = self.state.run["run_id"], self._directory.path
+            logger.warning(f"run {run_id} in {path} was not ended; it is complete as far as it went")
+
+    def _have_output(self) -> bool:
+        """Whether the run can be written, which is arranged if need be."""
+        try:
+            return self.output is not None or self._open_output()
+        except OSError as exc:
+            self._teller.block(exc)
+            return False
+
+    def _finish(self, save: bool) -> bool:
+        """Everything final; with ``save``, DVC's part too. False if the daemon has to leave first."""
+        output, run = self.output, self.state.run
+        assert output is not None
+        if not self._drain():
+            return False
+        if save and run["cache_images"] and self.state.has_images:
+            output.cache_images()
+        output.documents.wanted.add(Due(summary=True, dvcyaml=bool(run["dvcyaml"]), params=bool(self.state.params)))
+        if not self._drain():
+            return False
+        if run["report"] is not None:
+            output.submit_report()
+            if not self._drain():
+                return False
+        if save:
+            output.finish_dvc()
+        return self._drain()
