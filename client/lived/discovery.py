@@ -25,8 +25,9 @@ logger = logging.getLogger("lived")
 START_SECONDS = 20.0
 #: The pause between two attempts to start one grows from the first to the second number of seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
-#: After this many failures in a row nobody should wait for a daemon any more.
-HOPELESS_AFTER = 4
+#: After this many failures in a row, or so many daemons that ended before they had written anything, nobody should wait
+#: for a daemon any more.
+HOPELESS_AFTER, HOPELESS_DEATHS = 4, 10
 
 
 #: Which process and Discovery starts a daemon with which lock: the lock itself keeps other processes off, not threads.
@@ -44,13 +45,20 @@ class Discovery:
         self._pause = FIRST_PAUSE
         self._next_start = 0.0
         self._was_alive = False
+        self._said_gone = False
+        self._fruitless = 0
         self.failures = 0
         self.reason = ""
 
     @property
     def hopeless(self) -> bool:
         """Whether starting the daemon has failed so often that waiting for it makes no sense."""
-        return self.failures >= HOPELESS_AFTER
+        return self.failures >= HOPELESS_AFTER or self._fruitless >= HOPELESS_DEATHS
+
+    def progressed(self) -> None:
+        """The daemon has written something: should it end, the next one is started at once."""
+        self._fruitless = 0
+        self._pause = FIRST_PAUSE
 
     def ensure(self) -> bool:
         """Whether a daemon lives; if none does, start one (after a growing pause) and return False for now."""
@@ -66,17 +74,28 @@ class Discovery:
             self._process = None  # it has served and is gone, which is no failure to start
         if self._process is not None and self._still_starting(now):
             return False
-        if now < self._next_start:
-            return False
         if self._was_alive:
-            logger.warning("the lived daemon is gone; starting it again (nothing logged is lost)")
             self._was_alive = False
-        self._start(now)
+            self._gone(now)
+        if now >= self._next_start:
+            self._start(now)
         return False
+
+    def _gone(self, now: float) -> None:
+        """A daemon that lived does not any more. One that has written nothing may die of what it was sent."""
+        if not self._said_gone:
+            self._said_gone = True
+            logger.warning(
+                "the lived daemon is gone; starting it again, now and whenever that happens (nothing logged is lost)"
+            )
+        if self._fruitless:
+            self._next_start = now + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._fruitless += 1
+        self.reason = f"it has ended {self._fruitless} times before it had written anything; see {self.log_path}"
 
     def _found(self) -> None:
         self._was_alive = True
-        self._pause = FIRST_PAUSE
         self.failures = 0
         self._let_others_start()
         self._reap()

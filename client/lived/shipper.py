@@ -117,7 +117,7 @@ class Shipper:
         if self._refused:
             return self._refused
         if self._discovery.hopeless:
-            return f"the daemon does not start: {self._discovery.reason}"
+            return f"no daemon stays: {self._discovery.reason}"
         if not self._thread.is_alive() and self._stop.is_set():
             return "this process is ending, or the run has been ended"
         if not self._thread.is_alive():
@@ -282,6 +282,7 @@ class Shipper:
             self._limit = message.limit
             if message.position > self.acknowledged:
                 self.acknowledged = message.position
+                self._discovery.progressed()
                 self._journal.release(message.position)
         elif isinstance(message, messages.Welcome):
             if message.position < 0:

@@ -134,6 +134,27 @@ def until_told(directory: str) -> None:
     say(step)
 
 
+def everything(directory: str, steps: str, how: str, save: str = "") -> None:
+    """A run of everything there is, flushed now and then; ``how`` is "end", or "kill" to die without it."""
+    live = Live(directory, save_dvc_exp=bool(save))
+    for step in range(int(steps)):
+        for metric in range(5):
+            live.log_metric(f"group/m{metric}", float(step))
+        live.log_param(f"p{step % 20}", step)
+        if step % 10 == 0:
+            live.log_image(f"{step // 10}.png", np.full((64, 64), step // 10 % 251, np.uint8))
+        if step % 50 == 0:
+            live.log_sklearn_plot("roc", [0, 1, 1, 0], [0.1, 0.9, 0.8, 0.3], name=f"roc{step // 50}")
+            live.log_plot(f"points{step // 50}", [{"x": step, "y": 1}], x="x", y="y")
+        live.summary["best"] = step
+        live.next_step()
+        if step % 10 == 9:
+            live.flush()
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    live.end()
+
+
 def without_room(directory: str) -> None:
     """Log more than memory may keep, then rows once there is room; say the growth of memory, and the steps."""
     live = Live(directory, report=None)

@@ -6,6 +6,7 @@ journal; it is read in the pieces that the wire would have carried, so that it t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import mmap
@@ -167,13 +168,17 @@ def _segment_pieces(path: str, position: int) -> Iterator[tuple[int, bytes]]:
 
 
 def remove(folder: str) -> None:
-    """Delete a journal whose every event is in the tree; what was set aside as damaged stays."""
+    """Delete a journal whose every event is in the tree; what was set aside as damaged stays.
+
+    The segments go first: what is left where this is cut short still says whose it was, and is removed by the next.
+    """
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return  # its producer, or another daemon, was faster
-    if any(name.endswith(".damaged") for name in names):
-        for name in segment_files(folder):
-            os.unlink(os.path.join(folder, name))
-        return
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in sorted(names):
+        if name.endswith(segments.SUFFIX):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+    if not any(name.endswith(".damaged") for name in names):
+        shutil.rmtree(folder, ignore_errors=True)

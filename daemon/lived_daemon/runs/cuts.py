@@ -8,6 +8,7 @@ cut on its way at a time.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lived_protocol import messages
@@ -101,9 +102,9 @@ class Cuts:
         self._barriers = [asked for asked in self._barriers if asked not in reached]
         applied = self._intake.applied()
         positions = {**self.checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}}
-        made = checkpoint.Checkpoint(positions, state=state.dump() if state.run else {})
+        made = replace(self.checkpoint, positions=positions, state=state.dump() if state.run else {})
         made.ended = [feed.producer.hex() for feed in self._intake.feeds.values() if feed.ended]
-        if output is not None:
+        if output is not None:  # else nothing has been written since the checkpoint: what it says of the tree stands
             made.lengths = output.rows.lengths
             made.due = output.documents.wanted.dump()
             made.dvc = output.dvc_remembered()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from lived import system
-from lived.discovery import FIRST_PAUSE, HOPELESS_AFTER, LONGEST_PAUSE, START_SECONDS, Discovery
+from lived.discovery import FIRST_PAUSE, HOPELESS_AFTER, HOPELESS_DEATHS, LONGEST_PAUSE, START_SECONDS, Discovery
 from lived.settings import Settings, from_environment
 
 
@@ -156,6 +156,44 @@ def test_one_that_has_gone_is_said_and_started_again(
     finder.ensure()
     assert len(world.started) == 2
     assert "is gone; starting it again" in caplog.text
+
+
+def _seconds_until_restart(finder: Discovery, world: World) -> float:
+    """Let the daemon live for a moment and die; how long it takes until the next one is started."""
+    world.alive = True
+    finder.ensure()
+    world.alive = False
+    begun, count = world.now, len(world.started)
+    while len(world.started) == count:
+        finder.ensure()
+        world.now += 0.05
+    return world.now - begun
+
+
+def test_daemons_that_write_nothing_are_started_ever_more_slowly(
+    finder: Discovery, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pause grows while none of them gets anywhere, it is said once, and at last nobody should wait any more."""
+    finder.ensure()
+    pauses = [_seconds_until_restart(finder, world) for _ in range(HOPELESS_DEATHS)]
+    assert pauses[0] < 0.1
+    assert pauses[1:] == sorted(pauses[1:])
+    assert LONGEST_PAUSE <= pauses[-1] < LONGEST_PAUSE + 0.2
+    assert finder.hopeless
+    assert finder.log_path in finder.reason
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+
+
+def test_a_daemon_that_has_written_something_is_started_again_at_once(
+    finder: Discovery, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it is killed, as long as there is progress in between; and it is said once."""
+    finder.ensure()
+    for _ in range(2 * HOPELESS_DEATHS):
+        assert _seconds_until_restart(finder, world) < 0.1
+        finder.progressed()
+    assert not finder.hopeless
+    assert caplog.text.count("is gone; starting it again") == 1
 
 
 def test_many_trainers_start_one_daemon(finder: Discovery, settings: Settings, world: World) -> None:

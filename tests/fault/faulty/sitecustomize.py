@@ -1,0 +1,200 @@
+"""Faults inside a real daemon. Python imports this first where this folder is on PYTHONPATH.
+
+``FAULT`` names what is to happen, see :func:`_places`; in every process but a daemon nothing does. Several, with commas
+between, are for one daemon after the other. ``FAULT_DEATHS`` is a file that gets a line each time a daemon kills
+itself, so that a test can count; from ``FAULT_LIVES`` lines on, daemons live. ``FAULT_SEED`` chooses at which visit of
+its stage a daemon dies, between the first and the ``FAULT_VISITS``-th.
+
+Nothing of lived's own knows of this.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class Stage:
+    """Counts the visits of a stage; ``visit`` says whether this one is the last."""
+
+    def __init__(self, deaths: int) -> None:
+        chosen = random.Random(f"{os.environ['FAULT_SEED']} {deaths}")
+        self._left = chosen.randint(1, int(os.environ.get("FAULT_VISITS", "1")))
+
+    def visit(self) -> bool:
+        """Count a visit."""
+        self._left -= 1
+        return self._left == 0
+
+
+def die() -> None:
+    """SIGKILL this daemon, on the record."""
+    with open(os.environ["FAULT_DEATHS"], "a", encoding="ascii") as file:
+        file.write(f"{os.environ['FAULT']} {os.getpid()}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: Any, name: str, stage: Stage, applies: Callable[..., bool] = lambda *_, **__: True) -> None:
+    """Die instead of calling ``owner.name``, where ``applies`` to its arguments."""
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if applies(*args, **kwargs) and stage.visit():
+            die()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, call)
+
+
+def after(owner: Any, name: str, stage: Stage, applies: Callable[..., bool] = lambda *_, **__: True) -> None:
+    """Die behind ``owner.name``, before it returns."""
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if applies(*args, **kwargs) and stage.visit():
+            die()
+        return result
+
+    setattr(owner, name, call)
+
+
+def half_written(stage: Stage, ends: tuple[str, ...]) -> None:
+    """Die with half of the new content of a file named so in its temporary file."""
+    from lived_daemon import checkpoint
+    from lived_daemon.writers import files
+
+    replace_in, write = files.replace_in, os.write
+    torn = threading.local()
+
+    def replace(folder: int, name: str, *args: Any, **kwargs: Any) -> None:
+        torn.now = name.endswith(ends) and stage.visit()
+        replace_in(folder, name, *args, **kwargs)
+
+    def half(fd: int, data: Any) -> int:
+        if getattr(torn, "now", False):
+            write(fd, data[: len(data) // 2])
+            die()
+        return write(fd, data)
+
+    files.replace_in = checkpoint.replace_in = replace
+    os.write = half
+
+
+def half_row(stage: Stage) -> None:
+    """Die with the last row of a file written half."""
+    original = os.pwrite
+
+    def pwrite(fd: int, data: Any, offset: int) -> int:
+        if bytes(data[-1:]) == b"\n" and stage.visit():
+            original(fd, data[:-3], offset)
+            die()
+        return original(fd, data, offset)
+
+    os.pwrite = pwrite
+
+
+def slow_disk() -> None:
+    """Each write of rows and each replacement of a file takes ``FAULT_SECONDS``."""
+    from lived_daemon.writers import files, rows
+
+    seconds = float(os.environ["FAULT_SECONDS"])
+    for owner, name in ((rows.RowWriter, "_append"), (files.Tree, "replace")):
+        original = getattr(owner, name)
+
+        def call(*args: Any, original: Any = original, **kwargs: Any) -> Any:
+            time.sleep(seconds)
+            return original(*args, **kwargs)
+
+        setattr(owner, name, call)
+
+
+def _slowly(owner: Any, name: str, stage: Stage, applies: Callable[..., bool]) -> None:
+    """Die in the middle of ``owner.name``, which goes on in another process."""
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if applies(*args, **kwargs) and stage.visit():
+            threading.Timer(0.3, die).start()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, call)
+
+
+def _posts(kind: str) -> Callable[..., bool]:
+    """Whether a posted message is of that kind."""
+    return lambda _outbox, _producer, message: type(message).__name__ == kind
+
+
+def _asks(*methods: str) -> Callable[..., bool]:
+    """Whether DVC is asked for one of these."""
+    return lambda _process, method, **_: method in methods
+
+
+def _is_row_file(fd: int, *_: Any) -> bool:
+    return os.readlink(f"/proc/self/fd/{fd}").endswith(".tsv")
+
+
+def _is_segment(path: Any, **_: Any) -> bool:
+    return str(path).endswith(".seg")
+
+
+def _places(stage: Stage) -> dict[str, Callable[[], None]]:
+    """What each fault does to a daemon that starts."""
+    from lived_daemon import checkpoint
+    from lived_daemon.dvc.process import DvcProcess
+    from lived_daemon.ingest import orphans, receiver
+    from lived_daemon.runs import intake, run
+    from lived_daemon.writers import files, rows
+
+    post = (receiver.Outbox, "post", stage)
+    return {
+        "received": lambda: after(intake.Intake, "_accept", stage),
+        "applied": lambda: after(run.Run, "apply", stage),
+        "half a row": lambda: half_row(stage),
+        "rows written": lambda: after(rows.RowWriter, "flush", stage),
+        "half an image": lambda: half_written(stage, (".png",)),
+        "image written": lambda: after(files.Tree, "replace", stage, lambda _, path, __: path.endswith(".png")),
+        "half a document": lambda: half_written(stage, (".yaml", ".json", ".html")),
+        "half a checkpoint": lambda: half_written(stage, ("checkpoint",)),
+        "checkpointed": lambda: after(checkpoint.Store, "save", stage),
+        "acknowledging": lambda: before(*post, _posts("Acknowledge")),
+        "acknowledged": lambda: after(*post, _posts("Acknowledge")),
+        "answering": lambda: before(*post, _posts("Answer")),
+        "answered": lambda: after(*post, _posts("Answer")),
+        "welcoming": lambda: before(*post, _posts("Welcome")),
+        "clearing": lambda: after(files.Tree, "remove", stage),
+        "cutting back": lambda: after(os, "ftruncate", stage, _is_row_file),
+        "beginning with DVC": lambda: after(DvcProcess, "request", stage, _asks("begin")),
+        "saving": lambda: before(DvcProcess, "request", stage, _asks("finish")),
+        "in the middle of saving": lambda: _slowly(DvcProcess, "request", stage, _asks("finish")),
+        "saved": lambda: after(DvcProcess, "request", stage, _asks("finish")),
+        "dropping a journal": lambda: before(orphans, "remove", stage),
+        "half a journal dropped": lambda: after(os, "unlink", stage, _is_segment),
+        "slow disk": slow_disk,
+    }
+
+
+def _deaths() -> int:
+    try:
+        with open(os.environ["FAULT_DEATHS"], encoding="ascii") as file:
+            return len(file.readlines())
+    except FileNotFoundError:
+        return 0
+
+
+def _is_daemon() -> bool:
+    return sys.orig_argv[1:3] == ["-m", "lived_daemon"]
+
+
+if "FAULT" in os.environ and _is_daemon():
+    deaths = _deaths()
+    if deaths < int(os.environ["FAULT_LIVES"]):
+        wanted = os.environ["FAULT"].split(",")
+        _places(Stage(deaths))[wanted[deaths % len(wanted)]]()
