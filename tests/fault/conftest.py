@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fault_kit import MakeDisk, StartTrainer, Trainer, end_daemons, seed_of
+from fault_kit import Faults, MakeDisk, StartTrainer, Trainer, end_daemons, seed_of
 
 
 @pytest.fixture
@@ -63,3 +63,9 @@ def make_disk(lived_home: Path) -> Iterator[MakeDisk]:
 def seed() -> int:
     """A seed for random moments, printed, and repeatable with the variable FAULT_SEED."""
     return seed_of(os.environ)
+
+
+@pytest.fixture
+def faults(tmp_path: Path, seed: int) -> Faults:
+    """Faults of this test's own."""
+    return Faults(tmp_path, seed)

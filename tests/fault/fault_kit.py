@@ -19,6 +19,7 @@ from lived_daemon.status import running_daemons
 #: Long enough for two slow cores with a noisy neighbour, in seconds.
 PATIENCE = 60.0
 _TRAINERS = Path(__file__).with_name("fault_trainers.py")
+_FAULTY = Path(__file__).with_name("faulty")
 _Found = TypeVar("_Found")
 
 
@@ -55,12 +56,13 @@ class Trainer:
         work: Path,
         errors: Path,
         variables: Mapping[str, str],
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self._errors = errors
         env = {**os.environ, "LIVED_HOME": str(home), "PYTHONWARNINGS": "error", **variables}
         with errors.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, str(_TRAINERS), function, *map(str, args)],
+                [*prefix, sys.executable, str(_TRAINERS), function, *map(str, args)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -173,6 +175,35 @@ def run_status(home: Path, directory: Path) -> dict[str, Any] | None:
             found: dict[str, Any] = run
             return found
     return None
+
+
+# -- daemons with faults -----------------------------------------------------------------------------------------------
+
+
+class Faults:
+    """Daemons that die at a stage of their work: the variables that bring it about, and how many have."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._record = folder / "deaths.txt"
+        self._seed = seed
+
+    def variables(self, fault: str, visits: int, deaths: int, **others: str) -> dict[str, str]:
+        """So many daemons die there, each at one of its first ``visits`` visits; see ``faulty/sitecustomize.py``."""
+        path = os.pathsep.join(filter(None, [str(_FAULTY), os.environ.get("PYTHONPATH")]))
+        return {
+            "PYTHONPATH": path,
+            "FAULT": fault,
+            "FAULT_DEATHS": str(self._record),
+            "FAULT_LIVES": str(deaths),
+            "FAULT_VISITS": str(visits),
+            "FAULT_SEED": str(self._seed),
+            **others,
+        }
+
+    @property
+    def deaths(self) -> int:
+        """How many daemons have died."""
+        return len(self._record.read_text(encoding="ascii").splitlines()) if self._record.exists() else 0
 
 
 # -- trees and disks ---------------------------------------------------------------------------------------------------

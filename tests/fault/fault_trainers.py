@@ -5,6 +5,7 @@ They say on stdout how far they are and listen on stdin; what they are killed by
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -31,29 +32,76 @@ def memory(key: str = "VmRSS") -> int:
     raise RuntimeError(f"the kernel does not tell {key}")
 
 
+class Latencies:
+    """How long calls took: counts per 50 ns up to a millisecond, and the longest; its own memory does not grow."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * 20001
+        self.calls = 0
+        self.slow = 0
+        self.longest = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a call."""
+        self._counts[min(int(seconds * 2e7), 20000)] += 1
+        self.calls += 1
+        self.slow += seconds > 0.02
+        if seconds > self.longest:
+            self.longest = seconds
+
+    def share(self, part: float) -> float:
+        """The time, in seconds, that so large a part of the calls took at most."""
+        left = part * self.calls
+        for number, count in enumerate(self._counts):
+            left -= count
+            if left <= 0:
+                return (number + 1) / 2e7
+        return self.longest
+
+
 def full_rate(directory: str, seconds: str) -> None:
-    """Log as fast as it goes for so long; say how many calls, how many took over 20 ms, the longest, and the growth."""
+    """Log as fast as it goes, undisturbed and then for so long; say what the calls took, and the growth of memory."""
     with Live(directory, report=None) as live:
         live.log_metric("loss", 0.0)
+        live.flush()
+        undisturbed = at_full_rate(live, 1.0, 1)
         live.flush()
         say("ready")
         sys.stdin.readline()
         before = memory()
-        clock = time.perf_counter
-        calls, slow, longest = 1, 0, 0.0
-        end = clock() + float(seconds)
-        then = clock()
-        while then < end:
-            live.step = calls
-            start = clock()
-            live.log_metric("loss", float(calls))
-            then = clock()
-            took = then - start
-            slow += took > 0.02
-            longest = max(longest, took)
-            calls += 1
-        say(f"{calls} {slow} {longest} {memory() - before}")
+        disturbed = at_full_rate(live, float(seconds), 1 + undisturbed.calls)
+        say(
+            json.dumps(
+                {
+                    "calls": 1 + undisturbed.calls + disturbed.calls,
+                    "disturbed": disturbed.calls,
+                    "slow": disturbed.slow,
+                    "longest": disturbed.longest,
+                    "median": disturbed.share(0.5),
+                    "p999": disturbed.share(0.999),
+                    "undisturbed": undisturbed.share(0.5),
+                    "growth": memory() - before,
+                }
+            )
+        )
         sys.stdin.readline()
+
+
+def at_full_rate(live: Live, seconds: float, first: int) -> Latencies:
+    """Log ``loss`` for so long, step by step from ``first`` on; what the calls took."""
+    latencies = Latencies()
+    clock = time.perf_counter
+    step = first
+    end = clock() + seconds
+    then = clock()
+    while then < end:
+        live.step = step
+        start = clock()
+        live.log_metric("loss", float(step))
+        then = clock()
+        latencies.add(then - start)
+        step += 1
+    return latencies
 
 
 def calls_of_each_kind(directory: str) -> None:
@@ -135,7 +183,10 @@ def until_told(directory: str) -> None:
 
 
 def everything(directory: str, steps: str, how: str, save: str = "") -> None:
-    """A run of everything there is, flushed now and then; ``how`` is "end", or "kill" to die without it."""
+    """A run of everything there is, flushed now and then, that says how many steps there are.
+
+    ``how`` is "end", or "kill" to die without it.
+    """
     live = Live(directory, save_dvc_exp=bool(save))
     for step in range(int(steps)):
         for metric in range(5):
@@ -148,11 +199,21 @@ def everything(directory: str, steps: str, how: str, save: str = "") -> None:
             live.log_plot(f"points{step // 50}", [{"x": step, "y": 1}], x="x", y="y")
         live.summary["best"] = step
         live.next_step()
+        say(step + 1)
         if step % 10 == 9:
             live.flush()
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     live.end()
+
+
+def resumed(directory: str) -> None:
+    """Go on with the run in a directory, without end; say how many rows there are after each."""
+    live = Live(directory, resume=True, report=None)
+    while True:
+        live.log_metric("loss", float(live.step))
+        live.next_step()
+        say(live.step)
 
 
 def without_room(directory: str) -> None:

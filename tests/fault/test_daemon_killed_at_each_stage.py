@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fault_kit import (
+    Faults,
     StartTrainer,
     Trainer,
     daemon_log,
@@ -22,41 +23,9 @@ from fault_kit import (
 )
 from ruamel.yaml import YAML
 
-FAULTY = Path(__file__).with_name("faulty")
 STEPS = 300
 #: How many daemons in a row die.
 DEATHS = 3
-
-
-class Faults:
-    """Daemons that die: the variables that bring it about, and how many have."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._record = folder / "deaths.txt"
-        self._seed = seed
-
-    def variables(self, fault: str, visits: int, deaths: int = DEATHS) -> dict[str, str]:
-        """So many daemons die at a stage, each at one of its first ``visits`` visits."""
-        path = os.pathsep.join(filter(None, [str(FAULTY), os.environ.get("PYTHONPATH")]))
-        return {
-            "PYTHONPATH": path,
-            "FAULT": fault,
-            "FAULT_DEATHS": str(self._record),
-            "FAULT_LIVES": str(deaths),
-            "FAULT_VISITS": str(visits),
-            "FAULT_SEED": str(self._seed),
-        }
-
-    @property
-    def deaths(self) -> int:
-        """How many daemons have died."""
-        return len(self._record.read_text(encoding="ascii").splitlines()) if self._record.exists() else 0
-
-
-@pytest.fixture
-def faults(tmp_path: Path, seed: int) -> Faults:
-    """Of this test's own."""
-    return Faults(tmp_path, seed)
 
 
 def assert_whole(run: Path, steps: int = STEPS) -> None:
@@ -107,7 +76,7 @@ def test_a_daemon_killed_there_leaves_each_event_once(
     """Three daemons in a row die at this stage of one run, and what lands in the end is what was logged."""
     (here / "run" / "plots" / "metrics").mkdir(parents=True)
     (here / "run" / "plots" / "metrics" / "old.tsv").write_text("step\told\n0\t1.0\n", encoding="utf-8")
-    trainer = start("everything", "run", STEPS, "end", **faults.variables(fault, visits))
+    trainer = start("everything", "run", STEPS, "end", **faults.variables(fault, visits, DEATHS))
     trainer.finish()
     assert faults.deaths == DEATHS
     assert_whole(here / "run")

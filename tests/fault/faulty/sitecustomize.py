@@ -34,9 +34,11 @@ class Stage:
 
 
 def die() -> None:
-    """SIGKILL this daemon, on the record."""
+    """SIGKILL this daemon, on the record; with it the trainer that started it, where ``FAULT_GROUP`` is set."""
     with open(os.environ["FAULT_DEATHS"], "a", encoding="ascii") as file:
         file.write(f"{os.environ['FAULT']} {os.getpid()}\n")
+    if "FAULT_GROUP" in os.environ:
+        os.killpg(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -101,15 +103,15 @@ def half_row(stage: Stage) -> None:
 
 
 def slow_disk() -> None:
-    """Each write of rows and each replacement of a file takes ``FAULT_SECONDS``."""
+    """While the file ``FAULT_SLOW`` is there, each write of rows and each replacement of a file takes two seconds."""
     from lived_daemon.writers import files, rows
 
-    seconds = float(os.environ["FAULT_SECONDS"])
     for owner, name in ((rows.RowWriter, "_append"), (files.Tree, "replace")):
         original = getattr(owner, name)
 
         def call(*args: Any, original: Any = original, **kwargs: Any) -> Any:
-            time.sleep(seconds)
+            if os.path.exists(os.environ["FAULT_SLOW"]):
+                time.sleep(2)
             return original(*args, **kwargs)
 
         setattr(owner, name, call)
