@@ -326,6 +326,8 @@ class Worker:
         is_open = any(feed.open for feed in feeds)
         run = self._run.state
         state = "crashed" if run.crashed else "ended" if run.ended and not is_open else "active"
+        if state != "active":  # this is kept, and nobody may come to correct it: who has no more to say is left out
+            feeds = [feed for feed in feeds if not (feed.ended or feed.drained)]
         return {
             "id": self.run_id,
             "directory": self.directory.path,
