@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lived_protocol import events, messages, places
+from lived_protocol import events, hello, messages, places
 
 from lived import system
 from lived.error import DaemonUnavailableError
@@ -48,7 +48,10 @@ class Producer:
         self.shipper = Shipper(self.journal, settings, run, on_fault, on_tick)
 
     def _claim(self, run: dict[str, Any]) -> system.FileLock | None:
-        """Lock the folder and say whose it is; None where the disk cannot have it (the journal says so)."""
+        """Lock the folder, and say whose it is and for which daemon; None where the disk cannot have it.
+
+        The journal says that, if it is so.
+        """
         try:
             system.private_folder(self._settings.home)
             system.private_folder(os.path.dirname(self.folder))
@@ -63,8 +66,9 @@ class Producer:
             temporary = os.path.join(self.folder, "producer.json.tmp")
             import json
 
+            meant = {} if self._settings.local else {hello.ENDPOINT: self._settings.endpoint}
             with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(run, file)
+                json.dump({**run, **meant}, file)
             os.replace(temporary, os.path.join(self.folder, "producer.json"))
             return lock
         except OSError:
@@ -150,7 +154,12 @@ class Producer:
         """The process ends: see that somebody takes what is left in the journal."""
         self.shipper.stop(bye=False)  # the journal stays open: who logs later still than this is heard too
         logged, acknowledged = self.shipper.backlog()
-        if logged > acknowledged:
+        if not self._settings.local:
+            logger.warning(
+                f"a run was not ended: {logged - acknowledged} bytes of it are not known to be written; it is kept in "
+                f"{self.folder}, and `lived recover` has the daemon at {self._settings.endpoint} finish it"
+            )
+        elif logged > acknowledged:
             with contextlib.suppress(OSError):
                 self.shipper.start_daemon()
 

@@ -158,12 +158,13 @@ class Recorder:
                         silent.clear()
                         logger.warning(
                             f"nobody answers at {self._settings.endpoint}; end() waits until all of {directory} is "
-                            f"written. Ctrl-C leaves it to whoever ships {producer.folder} later"
+                            f"written. Ctrl-C leaves it in {producer.folder} for `lived recover`"
                         )
 
                 producer.flush(None, report=True, waiting=waiting)
         except DaemonUnavailableError as exc:
-            logger.error(f"{directory} is not complete: {exc}. The next daemon with this LIVED_HOME completes it")
+            who = "The next daemon with this LIVED_HOME" if self._settings.local else "`lived recover`"
+            logger.error(f"{directory} is not complete: {exc}. {who} completes it")
             return False
         except KeyboardInterrupt:
             logged, written = producer.shipper.backlog()

@@ -72,7 +72,7 @@ class _Daemon:
         self._lock = lock
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        self._registry = Registry(settings.home, fsync, self._outbox.post)
+        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
         self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status)
         self._signals = 0
 

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lived_protocol import messages, places, segments
+from lived_protocol import hello, messages, places, segments
 from lived_protocol.errors import InvalidMessageError
 
-from lived_daemon.system import is_locked
+from lived_daemon.system import host, is_locked
 
 #: How long a daemon has to answer, in seconds.
 ANSWER_SECONDS = 3.0
@@ -55,8 +55,9 @@ class Status:
     runs: list[Run] = field(default_factory=list)
     #: Daemons of other Python environments with the same home.
     others: list[DaemonRecord] = field(default_factory=list)
-    #: Journals that hold events and that no trainer has open.
+    #: Journals that hold events and that no trainer has open: for a daemon of this home, and for one elsewhere.
     orphans: int = 0
+    elsewhere: int = 0
     #: What could not be found out, each a sentence.
     notes: list[str] = field(default_factory=list)
     #: Whether every daemon that was asked has answered.
@@ -78,7 +79,7 @@ def running_daemons(home: str, own_lock: str) -> Iterator[DaemonRecord]:
 
 def own_lock(home: str) -> str:
     """The lock file of the daemon of this user and Python environment."""
-    return places.daemon_lock(home, places.daemon_key(home, sys.prefix, os.getuid(), os.uname().nodename))
+    return places.daemon_lock(home, places.daemon_key(home, sys.prefix, os.getuid(), host()))
 
 
 def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
@@ -113,8 +114,10 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
 
 def gather(home: str, endpoint: str | None, timeout: float = ANSWER_SECONDS) -> Status:
     """The state of things: at ``endpoint`` if given, else of all daemons of ``home``."""
-    status = Status(orphans=count_orphans(home))
+    status = Status()
     runs: dict[str, Run] = {}
+    addresses = [record.endpoint for record in running_daemons(home, "")]
+    status.orphans, status.elsewhere = count_orphans(home, addresses)
     if endpoint is not None:
         _add_answer(status, runs, endpoint, timeout)
     else:
@@ -171,11 +174,24 @@ def behind(run: Run) -> int:
     )
 
 
-def count_orphans(home: str) -> int:
-    """How many journals hold segments and are held open by no trainer."""
+def count_orphans(home: str, addresses: Iterable[str] = ()) -> tuple[int, int]:
+    """How many journals hold segments and are held open by no trainer.
+
+    The first number is of those for a daemon of ``home``, of which some are bound to ``addresses``; the second is of
+    those for one elsewhere.
+    """
     found = glob.glob(os.path.join(glob.escape(home), "journal", "*", f"*{segments.SUFFIX}"))
     folders = {os.path.dirname(path) for path in found}
-    return sum(not is_locked(os.path.join(folder, "lock")) for folder in folders)
+    left = [folder for folder in folders if not is_locked(os.path.join(folder, "lock"))]
+    own = sum(_is_for_home(folder, addresses) for folder in left)
+    return own, len(left) - own
+
+
+def _is_for_home(folder: str, addresses: Iterable[str]) -> bool:
+    run = _read_json(os.path.join(folder, "producer.json"))
+    if not isinstance(run, dict):
+        return True
+    return any(hello.is_for(run, address, host()) for address in ("", *addresses))
 
 
 def _read_json(path: str) -> Any:

@@ -77,3 +77,8 @@ def lock_directory(path: str) -> int | None:
     except OSError:
         return fd  # a file system without locks: it is open, and that is all that can be had
     return fd
+
+
+def host() -> str:
+    """The name of this machine."""
+    return os.uname().nodename

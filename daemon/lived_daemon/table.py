@@ -54,10 +54,12 @@ def lines(status: Status, home: str, limit: int) -> list[str]:
     else:
         daemons = [status.daemon, *(record.shown() for record in status.others)]
         said += [f"daemon {one['version']}, pid {one['pid']}, at {one['endpoint']}" for one in daemons]
-    if status.orphans:
-        journals = "1 journal is" if status.orphans == 1 else f"{status.orphans} journals are"
-        taker = "the next daemon takes what it holds" if status.daemon is None else "the daemon will take it"
-        said.append(f"{journals} left by trainers that have ended; {taker}")
+    taker = "the next daemon takes what it holds" if status.daemon is None else "the daemon will take it"
+    shipper = "`lived recover` ships it to the daemon it is for"
+    for count, then in ((status.orphans, taker), (status.elsewhere, shipper)):
+        if count:
+            journals = "1 journal is" if count == 1 else f"{count} journals are"
+            said.append(f"{journals} left by trainers that have ended; {then}")
     return said
 
 

@@ -12,10 +12,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 #: ``sun_path`` holds 108 bytes with its final NUL; ZeroMQ adds nothing to the path.
 MAX_SOCKET_PATH = 107
+#: What the name of a file has at its end that a reader has set aside.
+DAMAGED = ".damaged"
 #: What a folder's path may have, so that ``lived-{user}/{key}.sock`` fits behind it.
 _LONGEST_FOLDER = MAX_SOCKET_PATH - len("/lived-4294967295/0123456789abcdef.sock")
 
@@ -62,6 +64,17 @@ def socket_path(folder: str, key: str) -> str:
 def journal_folder(home_folder: str, producer: str) -> str:
     """The journal of one producer."""
     return os.path.join(home_folder, "journal", producer)
+
+
+def removal_order(names: Iterable[str]) -> list[str]:
+    """In which order the files in a producer's folder are deleted once all of its journal is in the tree.
+
+    Whoever is killed in between leaves something that still says whose it is, up to the end. What was set aside as
+    damaged is not among them.
+    """
+    last = ("producer.json", "lock")
+    kept = [name for name in names if not name.endswith(DAMAGED)]
+    return sorted(kept, key=lambda name: (last.index(name) if name in last else -1, not name.endswith(".seg"), name))
 
 
 def run_folder(home_folder: str, run_key: str) -> str:

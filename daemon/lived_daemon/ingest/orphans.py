@@ -7,6 +7,7 @@ journal; it is read in the pieces that the wire would have carried, so that it t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import mmap
@@ -17,7 +18,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lived_protocol import messages, segments
+from lived_protocol import hello, messages, places, segments
 from lived_protocol.errors import DamagedSegmentError
 
 from lived_daemon import system
@@ -59,10 +60,11 @@ def is_gone(folder: str, pid: int) -> bool:
     return False
 
 
-def find(home: str, known: Container[bytes] = (), living: bool = False) -> list[Orphan]:
+def find(home: str, known: Container[bytes] = (), living: bool = False, address: str = "") -> list[Orphan]:
     """The journals below ``home`` that nobody sends, in the order in which their producers began.
 
-    Those of the ``known`` producers are left out; with ``living``, those whose process lives are among them.
+    Those of the ``known`` producers are left out, and those that are for another daemon than the one of ``home`` that
+    is bound to ``address``; with ``living``, those whose process lives are among them.
     """
     base = os.path.join(home, "journal")
     found: list[Orphan] = []
@@ -74,11 +76,23 @@ def find(home: str, known: Container[bytes] = (), living: bool = False) -> list[
         folder = os.path.join(base, name)
         if _identity(name) in known or (is_alive(folder) and not living):
             continue
-        orphan = _read(name, folder)
+        orphan = read(folder)
         # A producer that has only just begun locks its folder before it says whose it is: so it is asked again.
-        if orphan is not None and (living or not is_alive(folder)):
+        if orphan is not None and (living or not is_alive(folder)) and _is_ours(orphan, address):
             found.append(orphan)
     return sorted(found, key=lambda orphan: int(orphan.hello.get("opened", 0)))
+
+
+def _is_ours(orphan: Orphan, address: str) -> bool:
+    """Whether ``orphan`` was written for the daemon that looks; what is for another one is said once, and kept."""
+    if hello.is_for(orphan.hello, address, system.host()):
+        return True
+    _say_once(
+        logging.INFO,
+        orphan.folder,
+        f"{orphan.folder} is kept for the daemon at {orphan.hello[hello.ENDPOINT]}; `lived recover` ships it there",
+    )
+    return False
 
 
 def _identity(name: str) -> bytes:
@@ -88,31 +102,41 @@ def _identity(name: str) -> bytes:
         return b""
 
 
-def _read(name: str, folder: str) -> Orphan | None:
+def read(folder: str) -> Orphan | None:
+    """What the producer of ``folder`` has said of itself; None, and the reason is said, where that is not to be had."""
+    producer = _identity(os.path.basename(folder))
     try:
-        producer = _identity(name)
         with open(os.path.join(folder, "producer.json"), encoding="utf-8") as file:
-            hello = json.load(file)
+            run = json.load(file)
     except FileNotFoundError:
         _remove_if_stale(folder)
         return None
     except (ValueError, OSError) as exc:
         _complain(folder, str(exc))
         return None
-    if not isinstance(hello, dict) or len(producer) != 16 or type(hello.get("opened")) is not int:
-        _complain(folder, "it does not say whose it is")
+    if len(producer) != 16:
+        _complain(folder, "its name is no producer's")
         return None
-    return Orphan(producer, folder, hello)
+    try:
+        hello.check_hello(run)
+    except ValueError as exc:
+        _complain(folder, str(exc))
+        return None
+    return Orphan(producer, folder, run)
 
 
-_complained: set[str] = set()
+_said: set[str] = set()
+
+
+def _say_once(level: int, path: str, text: str) -> None:
+    """Say once what there is to say of a path: it is looked at every second."""
+    if path not in _said:
+        _said.add(path)
+        logger.log(level, text)
 
 
 def _complain(folder: str, reason: str) -> None:
-    """Say once what is wrong with a folder: it is looked at every second."""
-    if folder not in _complained:
-        _complained.add(folder)
-        logger.error(f"{folder} cannot be taken for a journal: {reason}")
+    _say_once(logging.ERROR, folder, f"{folder} cannot be taken for a journal: {reason}")
 
 
 def _remove_if_stale(folder: str) -> None:
@@ -121,8 +145,12 @@ def _remove_if_stale(folder: str) -> None:
         age = time.time() - os.stat(folder).st_mtime
     except FileNotFoundError:
         return
-    if age > STALE_SECONDS and not segment_files(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+    if age <= STALE_SECONDS:
+        return
+    if segment_files(folder):
+        _complain(folder, "it does not say whose it is")
+    else:
+        remove(folder)
 
 
 def segment_files(folder: str) -> list[str]:
@@ -167,18 +195,32 @@ def _segment_pieces(path: str, position: int) -> Iterator[tuple[int, bytes]]:
                 at += len(data)
 
 
+def release(folder: str, position: int) -> None:
+    """Delete the segments that lie wholly before ``position``; the last one stays."""
+    names = segment_files(folder)
+    for name, following in itertools.pairwise(names):
+        first = following.removesuffix(segments.SUFFIX)
+        if first.isdecimal() and int(first) <= position:
+            with contextlib.suppress(OSError):  # then it goes with the folder
+                os.unlink(os.path.join(folder, name))
+
+
 def remove(folder: str) -> None:
     """Delete a journal whose every event is in the tree; what was set aside as damaged stays.
 
-    The segments go first: what is left where this is cut short still says whose it was, and is removed by the next.
+    What is left where this is cut short still says whose it was, and is removed by the next.
     """
     try:
-        names = os.listdir(folder)
+        names = places.removal_order(os.listdir(folder))
     except FileNotFoundError:
         return  # its producer, or another daemon, was faster
-    for name in sorted(names):
-        if name.endswith(segments.SUFFIX):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, name))
-    if not any(name.endswith(".damaged") for name in names):
-        shutil.rmtree(folder, ignore_errors=True)
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            _say_once(logging.ERROR, path, f"{path} is in the tree and cannot be deleted: {exc.strerror or exc}")
+    with contextlib.suppress(OSError):  # what is damaged is in it
+        os.rmdir(folder)

@@ -13,8 +13,9 @@ import time
 from typing import Any, NamedTuple
 
 from lived_protocol import PROTOCOL_VERSION, __version__, messages, places
+from lived_protocol.hello import END, check_hello, is_for
 
-from lived_daemon import checkpoint
+from lived_daemon import checkpoint, system
 from lived_daemon.ingest import orphans
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
@@ -25,8 +26,6 @@ logger = logging.getLogger("lived_daemon")
 
 #: How often journals are looked for that nobody is sending: their trainer ended before it said anything. Seconds.
 ORPHAN_SECONDS = 1.0
-#: Keys a hello must have, with the type of each.
-_HELLO = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
 
 
 class _Latest(NamedTuple):
@@ -39,10 +38,11 @@ class _Latest(NamedTuple):
 
 
 class Registry:
-    """All runs of one daemon. Only the receiver's thread calls it."""
+    """All runs of one daemon, which is bound to ``address``. Only the receiver's thread calls it."""
 
-    def __init__(self, home: str, fsync: bool, post: Post) -> None:
+    def __init__(self, home: str, fsync: bool, post: Post, address: str = "") -> None:
         self._home = home
+        self._address = address
         self._fsync = fsync
         self._post = post
         self._workers: dict[str, Worker] = {}
@@ -68,21 +68,35 @@ class Registry:
         Raises:
             ValueError: what it says of its run is incomplete.
         """
-        for key, kind in _HELLO.items():
-            if not isinstance(hello.run.get(key), kind):
-                raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
+        check_hello(hello.run)
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
+            hello = self._with_journal(hello)
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
             worker = self._worker_for(hello)
             self._of_producer[hello.producer] = worker
             self._hellos[hello.producer] = hello
+        elif END in hello.run:
+            self._hellos[hello.producer] = hello
         worker.inbox.put(commands.Attach(hello))
+
+    def _with_journal(self, hello: messages.Hello) -> messages.Hello:
+        """A producer that came over TCP may have its journal in our own home, to be read from when its process is gone.
+
+        Not where somebody ships what a dead one left: that journal is in their hands.
+        """
+        folder = places.journal_folder(self._home, hello.producer.hex())
+        if hello.journal or END in hello.run or hello.run["host"] != system.host() or not os.path.isdir(folder):
+            return hello
+        own = orphans.read(folder)
+        ours = own is not None and is_for(own.hello, self._address, system.host())
+        return hello._replace(journal=folder) if ours else hello
 
     def _take_earlier(self, hello: messages.Hello) -> None:
         """Know of every earlier run in the directory before one resumes it, though its trainer has not greeted yet."""
-        for each in orphans.find(self._home, {*self._of_producer, hello.producer}, living=True):
+        known = {*self._of_producer, hello.producer}
+        for each in orphans.find(self._home, known, living=True, address=self._address):
             earlier = each.hello
             if earlier.get("directory") == hello.run["directory"] and earlier.get("opened", 0) < hello.run["opened"]:
                 self.hello(messages.Hello(PROTOCOL_VERSION, __version__, each.producer, 0, each.folder, earlier))
@@ -205,7 +219,7 @@ class Registry:
 
     def adopt_orphans(self) -> int:
         """Take the journals of this home that nobody sends, and say so; how many they are."""
-        found = orphans.find(self._home, self._of_producer)
+        found = orphans.find(self._home, self._of_producer, address=self._address)
         for orphan in found:
             hello = messages.Hello(PROTOCOL_VERSION, __version__, orphan.producer, 0, orphan.folder, orphan.hello)
             try:
@@ -247,6 +261,6 @@ def _is_gone(feed: Any) -> bool:
 
 
 def _has_left(hello: messages.Hello) -> bool:
-    return bool(hello.journal) and (
-        not os.path.isdir(hello.journal) or orphans.is_gone(hello.journal, int(hello.run["pid"]))
-    )
+    if not hello.journal:
+        return END in hello.run
+    return not os.path.isdir(hello.journal) or orphans.is_gone(hello.journal, int(hello.run["pid"]))

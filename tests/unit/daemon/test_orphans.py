@@ -35,7 +35,7 @@ def journal(home: Path, *segment_bodies: list[bytes], producer: bytes = PRODUCER
     folder.mkdir(parents=True)
     (folder / "lock").touch()
     (folder / "producer.json").write_text(
-        json.dumps({"run_id": "r", "opened": NOW, "pid": 2**22 + 1, "host": "h"} | hello)
+        json.dumps({"run_id": "r", "directory": "/run", "opened": NOW, "pid": 2**22 + 1, "host": "h"} | hello)
     )
     first = 0
     for bodies in segment_bodies:
@@ -190,3 +190,51 @@ def test_damage_in_a_journal_costs_one_event_and_is_said(tmp_path: Path, hit: st
     assert any(isinstance(message, messages.Fault) and "damaged" in message.cause for message in posted)
     aside = list((home / "damaged").iterdir())
     assert sum(file.stat().st_size for file in aside) == frames.size_of(len(bodies[4]))
+
+
+def test_journals_for_a_daemon_elsewhere_are_left_alone_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A journal names the daemon it was written for: only one bound there takes it, from its own home."""
+    here = os.uname().nodename
+    journal(tmp_path, [b"x"], producer=b"o" * 16, opened=NOW)
+    named = journal(tmp_path, [b"x"], producer=b"n" * 16, opened=NOW + 1, endpoint="tcp://localhost:7811", host=here)
+    with caplog.at_level("INFO", "lived_daemon"):
+        for address in ("ipc:///run/a", "", "tcp://127.0.0.1:7812"):
+            found = orphans.find(str(tmp_path), address=address)
+            assert [orphan.producer for orphan in found] == [b"o" * 16]
+    assert caplog.text.count(f"{named} is kept for the daemon at tcp://localhost:7811") == 1
+    found = orphans.find(str(tmp_path), address="tcp://0.0.0.0:7811")
+    assert [orphan.producer for orphan in found] == [b"o" * 16, b"n" * 16]
+
+
+def test_what_is_in_the_tree_of_a_journal_is_deleted_as_it_goes(tmp_path: Path) -> None:
+    """Segments wholly before the position; never the last one, which says where the journal ends."""
+    folder = journal(tmp_path, [b"one"], [b"two"], [b"three"])
+    (folder / "odd.seg").touch()
+    orphans.release(str(folder), 21)
+    assert orphans.segment_files(str(folder))[0] == segments.file_name(11)
+    orphans.release(str(folder), 2**40)
+    assert orphans.segment_files(str(folder)) == [segments.file_name(22), "odd.seg"]
+
+
+def test_a_journal_that_was_damaged_is_taken_once(tmp_path: Path) -> None:
+    """Of a journal that is in the tree only the damaged segment is left, which no daemon takes for a journal again."""
+    folder = journal(tmp_path, [b"one"])
+    (folder / "files").mkdir()
+    (folder / "0.seg.damaged").write_bytes(b"kept")
+    orphans.remove(str(folder))
+    assert os.listdir(folder) == ["0.seg.damaged"]
+    os.utime(folder, (1, 1))
+    assert orphans.find(str(tmp_path)) == []
+    assert (folder / "0.seg.damaged").read_bytes() == b"kept"
+
+
+def test_segments_that_nobody_claims_are_kept_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An old folder without a producer.json is only removed where there is nothing in it."""
+    folder = journal(tmp_path, [b"one"])
+    (folder / "producer.json").unlink()
+    os.utime(folder, (1, 1))
+    assert orphans.find(str(tmp_path)) == []
+    assert orphans.segment_files(str(folder)) == [segments.file_name(0)]
+    assert str(folder) in caplog.text

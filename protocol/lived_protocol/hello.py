@@ -1,0 +1,73 @@
+"""What a producer says of its run, at the hello and in ``producer.json``; and which daemon it says it to.
+
+A journal is written for one daemon: the embedded one of its home, or the one at the address that its trainer was given.
+Whoever finds a journal later asks here for which; see JOURNAL.md, "Whose an orphan is".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Keys that every hello has, with the type of each.
+_NEEDED: dict[str, type] = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
+#: In ``producer.json``: the address of the daemon that the journal is for; not there for the embedded one.
+ENDPOINT = "endpoint"
+#: In the hello of a journal whose process is gone: the position at which it ends.
+END = "end"
+_WILDCARDS = ("*", "0.0.0.0", "[::]")
+
+
+def check_hello(run: object) -> None:
+    """Return if ``run`` says what is needed to take a producer in.
+
+    Raises:
+        ValueError: it is incomplete; the message names the key.
+    """
+    if not isinstance(run, Mapping):
+        raise ValueError("it does not say whose it is")
+    for key, kind in _NEEDED.items():
+        if not isinstance(run.get(key), kind):
+            raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
+    if END in run and (type(run[END]) is not int or run[END] < 0):
+        raise ValueError(f"the hello's {END!r} is no position")
+
+
+def is_for(run: Mapping[str, Any], address: str, here: str) -> bool:
+    """Whether the journal that ``run`` is of is for the daemon bound to ``address`` on the machine ``here``.
+
+    Only for a daemon whose home has the journal: what is for the embedded daemon is for any daemon of the home.
+    """
+    endpoint = run.get(ENDPOINT)
+    return endpoint is None or reaches(str(endpoint), str(run.get("host")), address, here)
+
+
+def reaches(endpoint: str, origin: str, address: str, here: str) -> bool:
+    """Whether ``endpoint``, seen from the machine ``origin``, is the daemon bound to ``address`` on ``here``.
+
+    Only names are compared, and nobody is asked for them: an alias of ``here`` is taken for another machine.
+    """
+    if not endpoint.startswith("tcp://"):
+        return endpoint == address and origin == here
+    theirs, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    ours, _, own_port = address.removeprefix("tcp://").rpartition(":")
+    if port != own_port or not address.startswith("tcp://"):
+        return False
+    if is_loopback(theirs):
+        return origin == here and (is_loopback(ours) or ours in _WILDCARDS)
+    return theirs == ours or (ours in _WILDCARDS and _same_machine(theirs, here))
+
+
+def is_own(endpoint: str) -> bool:
+    """Whether ``endpoint`` is an address of the very machine that names it."""
+    return not endpoint.startswith("tcp://") or is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, as in ``tcp://HOST:PORT``, is the machine itself."""
+    return host == "localhost" or host.startswith("127.") or host == "[::1]"
+
+
+def _same_machine(one: str, other: str) -> bool:
+    """Whether two names are of one machine, of which at most one is written without its domain."""
+    return one == other or one.partition(".")[0] == other or other.partition(".")[0] == one
