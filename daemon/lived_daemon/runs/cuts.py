@@ -59,8 +59,8 @@ class Cuts:
         found = self._store.load()
         if found is not None:
             self.checkpoint = found
-            self._intake.positions = found.positions
-            self._intake.ended = frozenset(found.ended)
+            self._intake.positions = dict(found.positions)
+            self._intake.ended = set(found.ended)
 
     @property
     def is_current(self) -> bool:
@@ -76,8 +76,12 @@ class Cuts:
     # -- barriers ------------------------------------------------------------------------------------------------------
 
     def ask(self, producer: bytes, barrier: messages.Barrier) -> None:
-        """A producer waits for a barrier."""
-        self._barriers.append((producer, barrier))
+        """A producer waits for a barrier, which is reached already where all it had is in the tree for good."""
+        known = self.checkpoint.positions.get(producer.hex(), -1)
+        if producer not in self._intake.feeds and known >= barrier.position:
+            self._post(producer, messages.Answer(barrier.number))
+        else:
+            self._barriers.append((producer, barrier))
 
     def forget(self, producer: bytes) -> None:
         """A producer waits for nothing any more."""
@@ -85,8 +89,13 @@ class Cuts:
 
     def reached(self) -> list[Asked]:
         """The barriers before which everything is applied."""
-        applied = self._intake.applied()
-        return [asked for asked in self._barriers if applied.get(asked[0], -1) >= asked[1].position]
+        return [asked for asked in self._barriers if self._is_reached(*asked)]
+
+    def _is_reached(self, producer: bytes, barrier: messages.Barrier) -> bool:
+        feed = self._intake.feeds.get(producer)
+        if feed is None or feed.applied < barrier.position:
+            return False
+        return feed.end is None or barrier.position < feed.end or feed.drained
 
     # -- cuts ----------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ class Feed:
 
     ``frames`` holds what has arrived and is not applied yet. ``member`` is False for a producer that joined by fork,
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
-    or empty.
+    or empty. ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
     """
 
     producer: bytes
@@ -29,6 +29,7 @@ class Feed:
     frames: deque[tuple[int, memoryview]] = field(default_factory=deque)
     gone: bool = False
     ended: bool = False
+    end: int | None = None
     rest: Iterator[tuple[int, bytes]] | None = None
     told_limit: int = 0
     rewound: bool = False
@@ -42,6 +43,11 @@ class Feed:
     def drained(self) -> bool:
         """Whether all it had to say is applied, its process being gone."""
         return self.gone and self.rest is None and not self.frames
+
+    @property
+    def heard(self) -> bool:
+        """Whether there is somebody to be told how far it is."""
+        return not self.gone or self.end is not None
 
     def limit(self) -> int:
         """The position up to which the producer may send; never less than it was told before."""

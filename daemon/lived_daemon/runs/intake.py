@@ -13,6 +13,7 @@ from typing import Any
 
 from lived_protocol import PROTOCOL_VERSION, __version__, frames, messages
 from lived_protocol.errors import GapError
+from lived_protocol.hello import END
 from lived_protocol.session import WINDOW, Session
 
 from lived_daemon.ingest import orphans
@@ -29,13 +30,14 @@ Say = Callable[[str, str, bytes], None]
 class Intake:
     """The producers of one run.
 
-    ``positions`` are those of its checkpoint, by producer (hex); those in ``ended`` had ended by then.
+    ``positions`` are those of producers (hex) that are not attached: of the checkpoint, or where they have left; those
+    in ``ended`` had ended by then.
     """
 
     def __init__(self, home: str, post: Post, say: Say) -> None:
         self.feeds: dict[bytes, Feed] = {}
         self.positions: dict[str, int] = {}
-        self.ended: frozenset[str] = frozenset()
+        self.ended: set[str] = set()
         self._home = home
         self._post = post
         self._say = say
@@ -54,11 +56,16 @@ class Intake:
             self.feeds[hello.producer] = feed
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
-            self._miss(feed, feed.session.received, hello.first)
-            feed.session = Session.at(hello.first)
-            if not feed.frames:
-                feed.applied = hello.first
+            self._skip(feed, feed.session.received, hello.first)
+        feed.end = hello.run.get(END, feed.end)
+        self._look_for_end(feed)
         return feed
+
+    def _skip(self, feed: Feed, position: int, first: int) -> None:
+        """Go on at ``first``: what lies between is not to be had any more, nor the rest of a frame begun before."""
+        self._end_frame(feed, position)
+        self._miss(feed, position, first)
+        feed.session = Session.at(first)
 
     def _miss(self, feed: Feed, position: int, first: int) -> None:
         """What lies between is not to be had any more."""
@@ -81,7 +88,10 @@ class Intake:
 
     def forget(self, producer: bytes) -> None:
         """Nothing more will come from ``producer``, and all it sent is in the tree."""
-        self.feeds.pop(producer, None)
+        feed = self.feeds.pop(producer, None)
+        if feed is not None:  # it may come again: who ships a journal may be killed before it is deleted
+            self.positions[producer.hex()] = feed.applied
+            self.ended |= {producer.hex()} if feed.ended else set()
 
     def read_rest(self, producer: bytes) -> bool:
         """The process of ``producer`` is gone: read what it left. False if that is known already."""
@@ -91,6 +101,10 @@ class Intake:
         feed.gone = True
         feed.rest = orphans.pieces(feed.journal, feed.session.received) if feed.journal else None
         return True
+
+    def take_leave(self, feed: Feed) -> None:
+        """A producer that has not ended says that nothing more will come: it is gone, and so is its journal."""
+        feed.gone, feed.journal, feed.rest = True, "", None
 
     # -- pieces --------------------------------------------------------------------------------------------------------
 
@@ -105,7 +119,25 @@ class Intake:
             rewound, feed.rewound = feed.rewound, True
             return None if rewound else feed
         feed.rewound = False
+        self._look_for_end(feed)
         return None
+
+    def ask(self, producer: bytes, barrier: messages.Barrier) -> None:
+        """A producer names a border: no frame goes across it."""
+        feed = self.feeds.get(producer)
+        if feed is not None:
+            self._end_frame(feed, barrier.position)
+
+    def _look_for_end(self, feed: Feed) -> None:
+        """Know a producer for gone once all of its journal has arrived, where that has an end."""
+        if feed.end is not None and not feed.gone and feed.session.received >= feed.end:
+            self._end_frame(feed, feed.session.received)
+            feed.gone = True
+
+    def _end_frame(self, feed: Feed, border: int) -> None:
+        """A frame that goes on where there is a border has a length that must be wrong."""
+        while feed.session.pending and feed.session.received == border:
+            self._set_aside(feed)
 
     def read_piece(self, feed: Feed) -> None:
         """Take the next piece of a journal on disk.
@@ -121,16 +153,13 @@ class Intake:
             raise
         if piece is None:
             feed.rest = None
-            while (
-                feed.session.pending and feed.gone
-            ):  # committed bytes that end within an event: its length must be wrong
-                self._set_aside(feed)
+            if feed.gone:  # what is committed ends here
+                self._end_frame(feed, feed.session.received)
             return
         try:
             self._accept(feed, *piece)
         except GapError as exc:
-            self._miss(feed, exc.expected, exc.received)
-            feed.session = Session.at(exc.received)
+            self._skip(feed, exc.expected, exc.received)
             self._accept(feed, *piece)
 
     def _accept(self, feed: Feed, position: int, data: bytes) -> None:
@@ -169,7 +198,9 @@ class Intake:
     def acknowledge(self, feed: Feed, position: int) -> None:
         """Everything before ``position`` is in the tree for good."""
         feed.durable = position
-        if not feed.gone:
+        if feed.gone and feed.journal:
+            orphans.release(feed.journal, position)
+        if feed.heard:
             feed.told_limit = feed.limit()
             self._post(feed.producer, messages.Acknowledge(position, feed.told_limit))
 

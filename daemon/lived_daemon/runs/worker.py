@@ -22,7 +22,7 @@ from lived_daemon import checkpoint
 from lived_daemon.ingest import orphans
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands
-from lived_daemon.runs.cuts import Cuts
+from lived_daemon.runs.cuts import Asked, Cuts
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
@@ -150,12 +150,15 @@ class Worker:
         elif isinstance(command, commands.Done):
             self._end_job(command.job)
         elif isinstance(command, commands.Attach):
-            self._welcome(self.intake.attach(command.hello))
+            feed = self.intake.attach(command.hello)
+            self._cuts.changed = self._cuts.changed or feed.gone
+            self._welcome(feed)
         elif isinstance(command, commands.Ask):
+            self.intake.ask(command.producer, command.barrier)
             self._cuts.ask(command.producer, command.barrier)
             self._next_tick = 0.0
         elif isinstance(command, commands.Left):
-            self._forget(command.producer)
+            self._leave(command.producer)
         elif isinstance(command, commands.Gone):
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
@@ -172,6 +175,15 @@ class Worker:
             self.intake.welcome(feed, None)
         elif self._is_ready():
             self.intake.welcome(feed, read_existing(self.directory.path).summary)
+
+    def _leave(self, producer: bytes) -> None:
+        """Nothing more comes from ``producer``: it is forgotten, or, not having ended, concluded first."""
+        feed = self.intake.feeds.get(producer)
+        if feed is None or feed.ended or not self._run.must_conclude:
+            self._forget(producer)
+        else:
+            self.intake.take_leave(feed)
+            self._cuts.changed = True
 
     def _forget(self, producer: bytes) -> None:
         self.intake.forget(producer)
@@ -261,6 +273,9 @@ class Worker:
                 feed.frames.popleft()
                 feed.applied = end
                 self._cuts.changed = True
+            if not feed.frames and feed.applied < feed.session.applied:
+                feed.applied = feed.session.applied  # what was set aside is behind us as well
+                self._cuts.changed = True
             self.intake.tell_limit(feed)
 
     def _drain(self) -> bool:
@@ -287,8 +302,8 @@ class Worker:
         if self._teller.blocked or not self._is_ready():
             return
         self._teller.blocked_until = 0.0
-        if self._run.must_conclude and self.intake.all_done():
-            self._run.conclude(crashed=self.intake.any_crashed())
+        if not self._see_to_the_end():
+            return
         reached = self._cuts.reached()
         if self._run.output is not None:
             self._run.output.tree.check_root()
@@ -296,10 +311,17 @@ class Worker:
                 return
             self._run.make_report(urgent=any(barrier.report for _, barrier in reached))
         if reached or self._cuts.is_time(now):
-            self._take_cut()
+            self._take_cut(reached)
 
-    def _take_cut(self) -> None:
-        if self._cuts.take(self._run.state, self._run.output, self._jobs.pending, self._cuts.reached()):
+    def _see_to_the_end(self) -> bool:
+        """Make the run final where nobody else will; False if it has to be tried again, before anything is answered."""
+        if self._run.must_conclude and self.intake.all_done():
+            self._run.conclude(crashed=self.intake.any_crashed())
+            return not self._run.must_conclude
+        return True
+
+    def _take_cut(self, reached: list[Asked]) -> None:
+        if self._cuts.take(self._run.state, self._run.output, self._jobs.pending, reached):
             self._save_cut()
 
     def _save_cut(self) -> None:
@@ -317,15 +339,17 @@ class Worker:
             return  # the run is concluded first, so that a daemon that dies before does it again
         if feed.journal:
             orphans.remove(feed.journal)
+            if not orphans.segment_files(feed.journal):  # nobody will ask again where it stood
+                self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
         self._forget(feed.producer)
-        self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
 
     def status(self) -> dict[str, Any]:
         """What ``lived status`` shows of the run."""
         feeds = list(self.intake.feeds.values())
         is_open = any(feed.open for feed in feeds)
         run = self._run.state
-        state = "crashed" if run.crashed else "ended" if run.ended and not is_open else "active"
+        over = run.ended or not run.run  # one that never began has nothing to end
+        state = "crashed" if run.crashed else "ended" if over and not is_open else "active"
         if state != "active":  # this is kept, and nobody may come to correct it: who has no more to say is left out
             feeds = [feed for feed in feeds if not (feed.ended or feed.drained)]
         return {
@@ -351,6 +375,7 @@ class Worker:
             self._work()
             if self.intake.applied() == before and self.inbox.empty():
                 break
+        over = not self._is_ready() or self._see_to_the_end()
         if self._run.output is not None and self._drain():
             self._cuts.abandon()
-            self._take_cut()
+            self._take_cut(self._cuts.reached() if over else [])
