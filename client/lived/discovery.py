@@ -7,6 +7,8 @@ a second lock, held while starting, lets one of many trainers do so. Nothing her
 from __future__ import annotations
 
 import contextlib
+import glob
+import json
 import logging
 import os
 import sys
@@ -32,6 +34,19 @@ HOPELESS_AFTER, HOPELESS_DEATHS = 4, 10
 
 #: Which process and Discovery starts a daemon with which lock: the lock itself keeps other processes off, not threads.
 _starters: dict[str, tuple[int, object]] = {}
+
+
+def addresses(home: str) -> list[str]:
+    """The address of every daemon of ``home`` that runs; empty text for one that has not said it yet."""
+    found = []
+    for lock_path in glob.glob(os.path.join(glob.escape(home), "daemons", "*.lock")):
+        if system.is_locked(lock_path):
+            try:
+                with open(lock_path, encoding="utf-8") as file:
+                    found.append(str(json.load(file)["endpoint"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                found.append("")
+    return found
 
 
 class Discovery:

@@ -223,11 +223,13 @@ class Journal:
             return None
         return memory_segment(first, capacity, self.producer)
 
-    def prepare(self) -> None:
-        """Have the next segment ready, so that no call has to make one, and give back the memory of full ones.
+    def tend(self) -> None:
+        """What there is to do when there is time. Called by the shipper, which is the only reader."""
+        self.append_deferred()
+        self.prepare()
 
-        Called by the shipper, which is the only reader, when it has time.
-        """
+    def prepare(self) -> None:
+        """Have the next segment ready, so that no call has to make one, and give back the memory of full ones."""
         for segment in self._segments[:-1]:
             if segment.path is not None and not segment.sealed:
                 segment.seal()

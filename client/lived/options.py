@@ -29,11 +29,11 @@ def report_mode(report: str | None) -> str | None:
 
 
 #: What of the environment a daemon elsewhere is told: what DVC's work looks at, and nothing that may be a secret.
-_TOLD_ELSEWHERE = ("DVC_", "DVCLIVE_", "LIVED_", "GIT_AUTHOR_", "GIT_COMMITTER_")
+TOLD_ELSEWHERE = ("DVC_", "DVCLIVE_", "LIVED_", "GIT_AUTHOR_", "GIT_COMMITTER_")
 
 
 def environment(local: bool) -> dict[str, str]:
-    told = {key: value for key, value in os.environ.items() if local or key.startswith(_TOLD_ELSEWHERE)}
+    told = {key: value for key, value in os.environ.items() if local or key.startswith(TOLD_ELSEWHERE)}
     return {key: value for key, value in told.items() if _is_text(key) and _is_text(value)}
 
 

@@ -53,7 +53,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
     home = places.home(env)
     chosen = env.get("LIVED_ENDPOINT")
     if chosen:
-        endpoint, lock_path = _endpoint(chosen), None
+        endpoint, lock_path = check_endpoint("LIVED_ENDPOINT", chosen), None
     else:
         key = places.daemon_key(home, sys.prefix, system.user(), system.host())
         folder = places.socket_folder(env, env.get("TMPDIR") or "/tmp", system.user())
@@ -102,7 +102,12 @@ def _level(env: Mapping[str, str], name: str) -> str:
     return text
 
 
-def _endpoint(text: str) -> str:
+def check_endpoint(name: str, text: str) -> str:
+    """``text``, where it is an address that a client can connect to; ``name`` is what has given it.
+
+    Raises:
+        DvcLiveError: it is none.
+    """
     if re.fullmatch(r"(tcp://[^/\s]+:\d+|ipc://\S+)", text):
         return text
-    raise DvcLiveError(f"LIVED_ENDPOINT={text!r} is not an address; use tcp://HOST:PORT as `lived serve` prints it")
+    raise DvcLiveError(f"{name}={text!r} is not an address; use tcp://HOST:PORT as `lived serve` prints it")

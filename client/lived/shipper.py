@@ -13,14 +13,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
 
 from lived import fork
 from lived.discovery import Discovery
-from lived.journal import Journal
 from lived.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +47,34 @@ class Fault(NamedTuple):
         return f"{self.event} of run {self.run}: {self.cause}"
 
 
-class _Wait:
+class Source(Protocol):
+    """A journal as the shipper reads it: one that is being written, or one that was left."""
+
+    producer: bytes
+    folder: str
+
+    @property
+    def first(self) -> int:
+        """The oldest position still kept."""
+
+    @property
+    def committed(self) -> int:
+        """The position behind the last whole frame."""
+
+    def read(self, position: int, size: int) -> bytes:
+        """Up to ``size`` committed bytes from ``position``; empty where there are none."""
+
+    def give_up(self, position: int) -> int:
+        """The segment that holds ``position`` has lost its file: how many bytes that costs."""
+
+    def release(self, position: int) -> None:
+        """Delete what lies wholly before ``position``."""
+
+    def tend(self) -> None:
+        """Called again and again, when there is time."""
+
+
+class Wait:
     """A barrier somebody waits for: ``reached`` is set when the daemon has answered."""
 
     def __init__(self, position: int, report: bool) -> None:
@@ -63,7 +89,7 @@ class Shipper:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Source,
         settings: Settings,
         run: dict[str, Any],
         on_fault: Callable[[Fault], None],
@@ -75,7 +101,7 @@ class Shipper:
         self._on_fault = on_fault
         self._on_tick = on_tick
         self._discovery = Discovery(settings)
-        self._waits: dict[int, _Wait] = {}
+        self._waits: dict[int, Wait] = {}
         self._waits_lock = threading.Lock()
         self._number = 0
         self._sent = 0
@@ -103,9 +129,9 @@ class Shipper:
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._wake_write, b"!")
 
-    def barrier(self, report: bool) -> _Wait:
+    def barrier(self, report: bool) -> Wait:
         """Ask to be told when everything logged so far is in the tree."""
-        wait = _Wait(self._journal.committed, report)
+        wait = Wait(self._journal.committed, report)
         with self._waits_lock:
             self._number += 1
             self._waits[self._number] = wait
@@ -178,8 +204,7 @@ class Shipper:
                 self._look_after_daemon(zmq, socket)
                 if self._on_tick is not None:
                     self._on_tick()
-                self._journal.append_deferred()
-                self._journal.prepare()
+                self._journal.tend()
             if self._bye:  # also between a greeting and its answer: the daemon may know us from before
                 with contextlib.suppress(zmq.Again):  # the daemon has gone meanwhile: there is nobody to take leave of
                     socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)

@@ -82,6 +82,17 @@ def is_locked(path: str) -> bool:
         os.close(fd)
 
 
+def lives(pid: int) -> bool:
+    """Whether there is a process ``pid`` on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
+
+
 def _try_lock(fd: int) -> bool:
     try:
         if sys.platform == "win32":  # pragma: no cover

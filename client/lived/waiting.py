@@ -41,7 +41,9 @@ class ProgressBar:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn(self._text), BarColumn(), DownloadColumn(binary_units=True), TimeElapsedColumn())
-        progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        # What is printed meanwhile stands above the bar, but stays in a file that it is sent to.
+        above = sys.stdout.isatty()
+        progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=above)
         progress.add_task(self._text)
         progress.start()
         return progress

@@ -1,4 +1,4 @@
-"""The command ``lived``: run a daemon by hand, ask how things stand, stop it, see a demonstration.
+"""The command ``lived``: run a daemon by hand, ask how things stand, stop it, recover what was left, see a demo.
 
 What is expected to go wrong ends in one line on stderr and exit code 1. Standard output holds the answer alone, so that
 ``lived status --json`` can be piped.
@@ -95,7 +95,7 @@ def serve_settings(home: str, bind: str, fsync: str, log_level: str) -> Settings
     )
 
 
-def split_address(bind: str) -> tuple[str, str]:
+def split_address(bind: str, hint: str = "--bind") -> tuple[str, str]:
     """Host and port of ``tcp://HOST:PORT``.
 
     Raises:
@@ -104,7 +104,7 @@ def split_address(bind: str) -> tuple[str, str]:
     scheme, _, rest = bind.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme != "tcp" or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise click.BadParameter(f"{bind!r} is not an address; use tcp://HOST:PORT", param_hint="--bind")
+        raise click.BadParameter(f"{bind!r} is not an address; use tcp://HOST:PORT", param_hint=hint)
     return host, port
 
 
@@ -200,6 +200,41 @@ def wait_until_free(
         time.sleep(_POLL_SECONDS)
     if said:
         click.echo("", err=True)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[RUN_DIRECTORY | PRODUCER]...")
+@click.option("--list", "listing", is_flag=True, help="Show what is left, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help='With --list: print {"journals": [...]} and nothing else.')
+@click.option("--to", metavar="ADDRESS", help="Send it to tcp://HOST:PORT, whatever daemon it was written for.")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait; as long as it takes by default.")
+def recover(names: tuple[str, ...], listing: bool, as_json: bool, to: str | None, timeout: float | None) -> None:
+    """Bring into the tree what trainers have left that ended before it was written."""
+    command = [sys.executable, "-m", "lived.recover"]
+    if listing:
+        show_left([*command, "--list"], as_json)
+        return
+    if as_json:
+        raise click.UsageError("--json goes with --list")
+    if to is not None:
+        split_address(to, "--to")
+        command += ["--to", to]
+    if timeout is not None:
+        command += ["--timeout", str(timeout)]
+    os.execv(sys.executable, [*command, "--", *names])  # so that what ends this process ends that program
+
+
+def show_left(command: list[str], as_json: bool) -> None:
+    """Show what the client's program says is left."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode if done.returncode > 0 else 128 - done.returncode)
+    if as_json:
+        click.echo(done.stdout, nl=False)
+    else:
+        from lived_daemon.table_left import show
+
+        show(json.loads(done.stdout)["journals"], places.home(os.environ))
 
 
 @main.command()

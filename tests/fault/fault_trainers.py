@@ -121,6 +121,35 @@ def calls_of_each_kind(directory: str) -> None:
         number += 1
 
 
+def many(directory: str, steps: str) -> None:
+    """So many steps with an image now and then, 300 bytes each on average; say how many, and stay."""
+    live = Live(directory, report=None)
+    for number in range(int(steps)):
+        live.step = number
+        live.log_metric("loss", float(number))
+        if number % 100 == 0:
+            live.log_image(f"{number}.png", np.full((160, 160), number // 100 % 251, np.uint8))
+    say(steps)
+    sys.stdin.readline()
+
+
+def large_then_told(directory: str) -> None:
+    """Log more than a segment holds and have it written; when told, log rows that nobody takes."""
+    live = Live(directory, report=None)
+    for number in range(200):
+        live.log_image(f"{number % 5}.png", np.full((200, 200), number % 251, np.uint8))
+        live.log_metric("before", float(number))
+        live.next_step()
+    live.flush()
+    say("flushed")
+    sys.stdin.readline()
+    for number in range(500):
+        live.step = number
+        live.log_metric("after", float(number))
+    say("logged")
+    sys.stdin.readline()
+
+
 def visit(directory: str) -> None:
     """A short run elsewhere."""
     with Live(directory, report=None) as live:

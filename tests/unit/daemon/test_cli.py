@@ -216,3 +216,68 @@ def test_serving_beyond_this_machine_is_warned_of(home: Path, monkeypatch: pytes
     assert result.stderr.startswith("warning: who can reach port 7999")
     assert f"LIVED_ENDPOINT=tcp://{socket.gethostname()}:7999" in result.stdout
     assert (seen[0].fsync, seen[0].log_level, seen[0].endpoint) == ("never", "DEBUG", "tcp://0.0.0.0:7999")
+
+
+def test_recover_becomes_the_clients_program(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same process, so that a signal meant for the one reaches the other."""
+    seen: list[list[str]] = []
+    monkeypatch.setattr(cli.os, "execv", lambda program, command: seen.append([program, *command]))
+    assert lived("recover", "--to", "tcp://h:1", "--timeout", "3", "run", "-x").exit_code == 2
+    assert lived("recover", "--to", "tcp://h:1", "--timeout", "3", "run").exit_code == 0
+    assert lived("recover").exit_code == 0
+    program = [sys.executable, sys.executable, "-m", "lived.recover"]
+    assert seen == [[*program, "--to", "tcp://h:1", "--timeout", "3.0", "--", "run"], [*program, "--"]]
+
+
+@pytest.mark.parametrize("arguments", [["--to", "h:1"], ["--json"], ["--timeout", "-1"]])
+def test_recover_refuses_what_it_cannot_do(home: Path, arguments: list[str]) -> None:
+    """An address of another form, JSON of no list, a time before now: nothing is begun."""
+    result = lived("recover", *arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+
+
+JOURNAL = {
+    "producer": "ab" * 16, "directory": "/data/[bold]/" + "deep/" * 30 + "run", "run_id": "r1",
+    "opened": 1_700_000_000_000_000_000, "pid": 77, "host": "gpu1", "endpoint": None, "bytes": 12_000_000,
+    "damaged": [], "folder": "/state/journal/" + "ab" * 16, "problem": None,
+}  # fmt: skip
+
+
+def listed(monkeypatch: pytest.MonkeyPatch, journals: list[dict[str, Any]], *arguments: str, code: int = 0) -> Result:
+    """``lived recover --list``, where the client's program finds these."""
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command == [sys.executable, "-m", "lived.recover", "--list"]
+        return subprocess.CompletedProcess(command, code, json.dumps({"journals": journals}) + "\n")
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    return lived("recover", "--list", *arguments)
+
+
+def test_what_is_left_is_a_table_of_80_columns(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose, since when, how much and for whom; below it what is damaged, and what cannot be recovered and why."""
+    monkeypatch.setenv("COLUMNS", "80")
+    other = {**JOURNAL, "directory": "/b", "endpoint": "tcp://a-machine.with-a-long-name:7811", "damaged": ["/x/1.seg"]}
+    torn = {**dict.fromkeys(JOURNAL), "damaged": [], "bytes": 5, "folder": "/torn", "problem": "it is torn"}
+    output = listed(monkeypatch, [JOURNAL, other, torn]).stdout
+    rows = output[: output.index("damaged in")].splitlines()
+    assert max(map(len, rows)) <= 80
+    assert "".join(row[:20].strip() for row in rows).startswith("run/data/[bold]/deep/")
+    for text in ("2023-11-1", "77 on gpu1", "12.0 MB", "the daemon here", "r1"):
+        assert text in output
+    assert f"damaged in {JOURNAL['folder']}: 1.seg\n" in output
+    assert output.endswith("/torn cannot be recovered: it is torn\n")
+
+
+def test_an_empty_list_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a clock that was far off does not hinder the list."""
+    assert listed(monkeypatch, []).stdout == f"nothing is left in {home}/journal\n"
+    assert " ? " in listed(monkeypatch, [{**JOURNAL, "opened": 10**30}]).stdout
+
+
+def test_the_list_for_scripts_is_the_clients_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON and nothing else; where the client's program fails, its exit code is passed on."""
+    assert json.loads(listed(monkeypatch, [JOURNAL], "--json").stdout) == {"journals": [JOURNAL]}
+    result = listed(monkeypatch, [], "--json", code=3)
+    assert (result.exit_code, result.stdout) == (3, "")
