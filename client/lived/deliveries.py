@@ -34,6 +34,7 @@ class Deliveries:
         self._settings = settings
         self._discovery = Discovery(settings)
         self._done = 0
+        self._seen = 0
         self._under_way: list[Awaited | Shipment] = []
         self._absent: set[str] = set()
         self._begun = time.monotonic()
@@ -100,11 +101,14 @@ class Deliveries:
     def _look_after_daemon(self) -> None:
         """Where the embedded daemon is waited for, see that there is one."""
         waiting = [one for one in self._under_way if isinstance(one, Awaited) and one.left.endpoint is None]
+        if self.written > self._seen:
+            self._seen = self.written
+            self._discovery.progressed()
         if not waiting or self._discovery.ensure() or not self._discovery.hopeless:
             return
         for one in waiting:
             self._under_way.remove(one)
-            self._keep(one.left, f"the daemon does not start: {self._discovery.reason}")
+            self._keep(one.left, f"no daemon stays: {self._discovery.reason}")
 
     def _say_absent(self) -> None:
         if time.monotonic() - self._begun < ABSENT_SECONDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from fault_kit import (
     PATIENCE,
+    Faults,
     StartTrainer,
     Trainer,
     daemon_log,
@@ -46,12 +48,17 @@ class Served:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, **variables: str) -> None:
         """Run it, once it is not running."""
         command = [*_CLI, "serve", "--bind", self.endpoint, "--home", str(self.home), "--fsync", "never"]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(lambda: daemon_pid(self.home) == self._pid, "it serves")
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **variables})
+        wait_until(lambda: daemon_pid(self.home) == self._pid or not self.runs, "it serves")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not died."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def _pid(self) -> int:
@@ -213,6 +220,46 @@ def test_recover_and_daemon_may_be_killed_at_any_moment(
     for number in range(0, steps, 100):
         assert pixel(here / "run" / "plots" / "images" / f"{number}.png") == number // 100 % 251
     assert served.state(here / "run") == "crashed"
+    assert journals(lived_home) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("stages", "visits"),
+    [
+        ("received,applied", 4),
+        ("welcoming,half a checkpoint,checkpointed,acknowledging", 1),
+        ("answering,answered", 1),
+        ("no goodbye,goodbye,half a folder removed,folder removed", 1),
+    ],
+)
+def test_recover_and_daemon_may_be_killed_at_any_stage(
+    stages: str, visits: int, start: StartTrainer, faults: Faults, serve: Serve, here: Path, lived_home: Path
+) -> None:
+    """Daemons, or recovers, in a row die there and are started again: everything lands once, and the run is over."""
+    served = serve()
+    served.kill()
+    trainer = start("many", "run", 5000, LIVED_ENDPOINT=served.endpoint)
+    trainer.line()
+    trainer.kill()
+    deaths = len(stages.split(","))
+    variables = faults.variables(stages, visits, deaths)
+    code: int | None = None
+    while code != 0:
+        command = [sys.executable, "-m", "lived.recover"]
+        with subprocess.Popen(command, env={**os.environ, **variables}, stderr=subprocess.DEVNULL) as process:
+            while (code := process.poll()) is None:
+                if not served.runs:
+                    served.start(**variables)
+                time.sleep(0.02)
+        assert code in (0, -signal.SIGKILL)
+    assert faults.deaths == deaths
+    if not served.runs:
+        served.start()
+    assert rows(here / "run", "loss") == numbered(5000)
+    for number in range(0, 5000, 100):
+        assert pixel(here / "run" / "plots" / "images" / f"{number}.png") == number // 100
+    wait_until(lambda: served.state(here / "run") == "crashed", "the run is over")
     assert journals(lived_home) == []
 
 

@@ -1,9 +1,9 @@
-"""Faults inside a real daemon. Python imports this first where this folder is on PYTHONPATH.
+"""Faults inside a real daemon, or a real ``lived recover``. Python imports this first with this folder on PYTHONPATH.
 
-``FAULT`` names what is to happen, see :func:`_places`; in every process but a daemon nothing does. Several, with commas
-between, are for one daemon after the other. ``FAULT_DEATHS`` is a file that gets a line each time a daemon kills
-itself, so that a test can count; from ``FAULT_LIVES`` lines on, daemons live. ``FAULT_SEED`` chooses at which visit of
-its stage a daemon dies, between the first and the ``FAULT_VISITS``-th.
+``FAULT`` names what is to happen to a daemon, see :func:`_places`, or to a recover, see :func:`_recover_places`; in
+every other process nothing does. Several, with commas between, are for one after the other. ``FAULT_DEATHS`` is a file
+that gets a line each time a process kills itself, so that a test can count; from ``FAULT_LIVES`` lines on, they live.
+``FAULT_SEED`` chooses at which visit of its stage one dies, between the first and the ``FAULT_VISITS``-th.
 
 Nothing of lived's own knows of this.
 """
@@ -191,12 +191,29 @@ def _deaths() -> int:
         return 0
 
 
-def _is_daemon() -> bool:
-    return sys.orig_argv[1:3] == ["-m", "lived_daemon"]
+def _recover_places(stage: Stage) -> dict[str, Callable[[], None]]:
+    """What each fault does to a recover that starts."""
+    from lived import delivery
+    from lived.shipper import Shipper
+
+    return {
+        "no goodbye": lambda: before(Shipper, "stop", stage),
+        "goodbye": lambda: after(Shipper, "stop", stage),
+        "half a folder removed": lambda: after(os, "unlink", stage),
+        "folder removed": lambda: after(delivery, "remove", stage),
+    }
 
 
-if "FAULT" in os.environ and _is_daemon():
+def _places_here() -> Callable[[Stage], dict[str, Callable[[], None]]] | None:
+    """What can happen to this process."""
+    program = sys.orig_argv[1:4]
+    if program[:2] == ["-m", "lived_daemon"] or program == ["-m", "lived_daemon.cli", "serve"]:
+        return _places
+    return _recover_places if program[:2] == ["-m", "lived.recover"] else None
+
+
+if "FAULT" in os.environ and (places := _places_here()) is not None:
     deaths = _deaths()
     if deaths < int(os.environ["FAULT_LIVES"]):
         wanted = os.environ["FAULT"].split(",")
-        _places(Stage(deaths))[wanted[deaths % len(wanted)]]()
+        places(Stage(deaths)).get(wanted[deaths % len(wanted)], lambda: None)()

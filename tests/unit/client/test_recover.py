@@ -356,4 +356,4 @@ def test_a_daemon_that_does_not_start_is_not_waited_for(
     going.step()
     assert going.over
     assert going.kept == 1
-    assert "the daemon does not start: see start.log" in capsys.readouterr().err
+    assert "no daemon stays: see start.log" in capsys.readouterr().err
