@@ -85,8 +85,7 @@ class Discovery:
             return True
         now = time.monotonic()
         if self._was_alive and self._process is not None:
-            self._process.poll()
-            self._process = None  # it has served and is gone, which is no failure to start
+            self._forget_process()  # it has served and is gone, which is no failure to start
         if self._process is not None and self._still_starting(now):
             return False
         if self._was_alive:
@@ -193,9 +192,13 @@ class Discovery:
     def leave(self) -> None:
         """Forget the daemon: it lives on without us."""
         self._let_others_start()
-        if self._process is not None:
-            with contextlib.suppress(OSError):
-                self._process.poll()
-            # An interpreter that ends warns of a child nobody waited for; this one is meant to live on.
-            self._process.returncode = 0 if self._process.returncode is None else self._process.returncode
-            self._process = None
+        self._forget_process()
+
+    def _forget_process(self) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):
+            self._process.poll()
+        # Python warns of a child nobody waited for; this one is meant to live on, or is about to be gone.
+        self._process.returncode = 0 if self._process.returncode is None else self._process.returncode
+        self._process = None

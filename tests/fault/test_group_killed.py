@@ -15,6 +15,8 @@ from fault_kit import Faults, StartTrainer, Trainer, numbered, pixel, read_json,
 #: A container as far as processes go: its first process has pid 1, and all of them die with it.
 _CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 STEPS = 300
+#: How many containers are killed in turn.
+CONTAINERS = 4
 
 
 def _steps(trainer: Trainer) -> int:
@@ -98,7 +100,7 @@ def test_a_killed_container_is_finished_by_the_next_one(
     """Four containers with the same few pids are killed in turn, each resuming the run of the one before."""
     moments = random.Random(seed)
     ended = 0
-    for _ in range(4):
+    for _ in range(CONTAINERS):
         trainer = start_inside("resumed", "run")
         ended = int(trainer.line())
         end = time.monotonic() + moments.uniform(0.1, 1.0)
@@ -110,8 +112,12 @@ def test_a_killed_container_is_finished_by_the_next_one(
     start("visit", "other").finish()
     wait_until(lambda: not list((lived_home / "journal").iterdir()), "the journals are gone")
     landed = rows(here / "run", "loss")
-    assert landed == numbered(len(landed))
-    assert ended <= len(landed) <= ended + 1
+    steps = sorted(set(landed))
+    assert steps == numbered(len(steps))
+    assert ended <= len(steps) <= ended + 1
+    # One killed behind its row and before its next_step() had not ended that step: who resumes logs it again.
+    assert landed == sorted(landed)
+    assert len(landed) - len(steps) < CONTAINERS
 
 
 def _group(pid: int) -> list[int]:

@@ -38,7 +38,7 @@ def die() -> None:
     with open(os.environ["FAULT_DEATHS"], "a", encoding="ascii") as file:
         file.write(f"{os.environ['FAULT']} {os.getpid()}\n")
     if "FAULT_GROUP" in os.environ:
-        os.killpg(os.getppid(), signal.SIGKILL)
+        os.killpg(int(os.environ["FAULT_GROUP"]), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -217,3 +217,5 @@ if "FAULT" in os.environ and (places := _places_here()) is not None:
     if deaths < int(os.environ["FAULT_LIVES"]):
         wanted = os.environ["FAULT"].split(",")
         places(Stage(deaths)).get(wanted[deaths % len(wanted)], lambda: None)()
+elif os.environ.get("FAULT_GROUP") == "1":
+    os.environ["FAULT_GROUP"] = str(os.getpgrp())  # the trainer's own, which the daemon that it starts is told
