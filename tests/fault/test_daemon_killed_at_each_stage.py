@@ -53,7 +53,7 @@ def assert_whole(run: Path, steps: int = STEPS) -> None:
     ("fault", "visits"),
     [
         ("received", 3),
-        ("applied", 1000),
+        ("applied", 600),
         ("half a row", 20),
         ("rows written", 4),
         ("half an image", 8),
