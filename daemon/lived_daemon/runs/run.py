@@ -121,7 +121,9 @@ class Run:
         run = event.run
         existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
         begun = self.state.begin(event, existing)
-        if existing is not None:
+        if existing is None:
+            self._cuts.begin_tree()
+        else:
             self._cuts.checkpoint.lengths = existing_lengths(run["directory"])
         try:
             if self._open_output():

@@ -16,6 +16,7 @@ from typing import Any
 
 from lived_protocol import events
 
+from lived_daemon.receipt import Receipt
 from lived_daemon.writers.files import Tree, UnsafePathError
 from lived_daemon.writers.rows_format import format_rows, header
 
@@ -35,20 +36,25 @@ def path_of(name: str) -> str:
 
 
 class RowWriter:
-    """Appends rows to the files of one run. ``lengths`` maps each file (relative path) to its length in bytes."""
+    """Appends rows to the files of one run, and says so to ``receipt``.
 
-    def __init__(self, tree: Tree, lengths: dict[str, int]) -> None:
+    ``lengths`` maps each file (relative path) to its length in bytes.
+    """
+
+    def __init__(self, tree: Tree, lengths: dict[str, int], receipt: Receipt) -> None:
         self._tree = tree
         self.lengths = lengths
-        self._buffers: defaultdict[str, list[Row]] = defaultdict(list)
+        self._receipt = receipt
+        #: By producer, then by name.
+        self._buffers: defaultdict[bytes, defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
         self.buffered = 0
         _writers.add(self)
 
-    def add(self, name: str, row: Row) -> None:
-        """Take a row of the metric ``name``; it is written by the next :meth:`flush`."""
-        self._buffers[name].append(row)
+    def add(self, name: str, row: Row, producer: bytes = b"") -> None:
+        """Take a row of the metric ``name`` from ``producer``; it is written by the next :meth:`flush`."""
+        self._buffers[producer][name].append(row)
         self.buffered += 1
 
     def flush(self) -> None:
@@ -57,21 +63,24 @@ class RowWriter:
         Raises:
             OSError: a file could not be written; its rows, and those of the files after it, are kept.
         """
-        for name in list(self._buffers):
-            rows = self._buffers[name]
-            self._append(name, rows)
-            del self._buffers[name]
-            self.buffered -= len(rows)
+        for producer, buffers in list(self._buffers.items()):
+            for name in list(buffers):
+                rows = buffers[name]
+                self._append(name, rows)
+                del buffers[name]
+                self.buffered -= len(rows)
+                self._receipt.count(producer, name, len(rows))
+            del self._buffers[producer]
 
     def discard(self, name: str) -> int:
         """Give up the buffered rows of ``name``, which cannot be written; how many they were."""
-        lost = len(self._buffers.pop(name, []))
+        lost = sum(len(buffers.pop(name, [])) for buffers in self._buffers.values())
         self.buffered -= lost
         return lost
 
     def failing(self) -> str | None:
         """The metric whose rows :meth:`flush` could not write, if it raised."""
-        return next(iter(self._buffers), None)
+        return next((name for buffers in self._buffers.values() for name in buffers), None)
 
     def _append(self, name: str, rows: list[Row]) -> None:
         path = path_of(name)
@@ -89,6 +98,7 @@ class RowWriter:
             os.ftruncate(fd, length)
             raise
         self.lengths[path] = length + len(data)
+        self._receipt.appended(path, length, data, len(rows))
         if self._tree.fsync:
             self._unsynced.add(path)
 
@@ -109,6 +119,7 @@ class RowWriter:
                 f"{os.path.join(self._tree.root, path)} was changed by somebody else, from {known} to {size} bytes; "
                 "rows are appended to what is there"
             )
+            self._receipt.changed(path, size)
         self.lengths[path] = size
         self._open[path] = fd
         self.trim()
