@@ -61,9 +61,12 @@ class Run:
         self._drain = drain
 
     def load(self) -> None:
-        """Go on from the run's checkpoint, if there is one."""
+        """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory."""
         self._cuts.load()
-        if self._cuts.checkpoint.state:
+        state = self._cuts.checkpoint.state
+        if state and state["run"]["opened"] < self._directory.taken:
+            self._cuts.begin_anew()  # the id was used before, and another run has had the directory since
+        elif state:
             self.state = RunState.load(self._cuts.checkpoint.state)
             self._directory.moved_to(self.state.run["directory"], self.state.run.get("ignore_before", 0))
 
