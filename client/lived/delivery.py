@@ -65,7 +65,7 @@ class Shipment:
     def _begin(self) -> None:
         """Ship what there is up to the next hole: a shipper for each, so that the daemon hears of the hole."""
         self._extent = self._ahead.pop(0)
-        run = {**self.left.run, hello.END: self.left.end}
+        run = {**self.left.run, hello.END: self.left.end, hello.DROPPED: self.left.dropped}
         run.pop(hello.ENDPOINT, None)
         self._shipper = Shipper(self._extent, self._settings, run, self._on_fault)
         self._wait = self._shipper.barrier(report=not self._ahead)

@@ -32,6 +32,8 @@ class Live(live.Live):
         monitor_system: bool = False,
         *,
         run_id: str | None = None,
+        overflow: str | None = None,
+        overflow_wait: float | None = None,
     ) -> None:
         super().__init__(
             dir,
@@ -44,6 +46,8 @@ class Live(live.Live):
             exp_message,
             monitor_system,
             run_id=run_id,
+            overflow=overflow,
+            overflow_wait=overflow_wait,
         )
 
 

@@ -10,11 +10,11 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from lived_protocol import hello, places, segments
-from lived_protocol.errors import DamagedSegmentError
+from lived_protocol import drops, hello, places, segments
+from lived_protocol.errors import DamagedDropsError, DamagedSegmentError
 
 from lived import system
 
@@ -32,7 +32,8 @@ class Left:
     """The folder of one producer.
 
     ``problem`` says why it cannot be taken for a journal, or is empty. ``held`` is whether its process lives.
-    ``damaged`` are segments that were set aside, and those that would be.
+    ``damaged`` are segments that were set aside, and those that would be. ``dropped`` is how many events of each kind
+    it had no room for.
     """
 
     folder: str
@@ -41,6 +42,7 @@ class Left:
     damaged: tuple[str, ...]
     problem: str = ""
     held: bool = False
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def producer(self) -> bytes:
@@ -89,7 +91,7 @@ def _with_holder(left: Left) -> Left:
         held = system.is_locked(lock)
     else:  # its disk was full when it began: the pid must do
         held = left.run["host"] == system.host() and system.lives(left.run["pid"])
-    return Left(left.folder, left.run, left.segments, left.damaged, held=held)
+    return replace(left, held=held)
 
 
 def look(folder: str) -> Left | None:
@@ -113,7 +115,8 @@ def look(folder: str) -> Left | None:
             problem = problem or f"{name} cannot be read: {exc.strerror or exc}"
     if "producer.json" not in names and not kept and not damaged:
         return None
-    return Left(folder, run, tuple(sorted(kept, key=lambda one: one.first)), tuple(damaged), problem)
+    stored = tuple(sorted(kept, key=lambda one: one.first))
+    return Left(folder, run, stored, tuple(damaged), problem, dropped=_read_drops(folder))
 
 
 def segment_names(names: list[str]) -> list[str]:
@@ -126,6 +129,15 @@ def _stored(path: str) -> Stored:
     with open(path, "rb") as file:
         head = segments.unpack_head(file.read(segments.HEAD_SIZE), os.fstat(file.fileno()).st_size)
     return Stored(path, head.first, head.end)
+
+
+def _read_drops(folder: str) -> dict[str, int]:
+    """What it had no room for, as far as that can be told."""
+    try:
+        with open(os.path.join(folder, drops.FILE_NAME), "rb") as file:
+            return drops.unpack(file.read()).counts
+    except (OSError, DamagedDropsError):
+        return {}
 
 
 def _read_run(folder: str) -> tuple[dict[str, Any], str]:

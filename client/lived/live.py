@@ -33,7 +33,7 @@ from lived.error import (
 from lived.notebook import NotebookReport
 from lived.options import directory_of, environment, open_once, report_mode
 from lived.recorder import Recorder
-from lived.settings import Settings, from_environment
+from lived.settings import Settings, from_environment, with_overflow
 from lived.shipper import Fault
 from lived.summary import Summary, find_unwritable
 
@@ -61,8 +61,15 @@ class Live:
         exp_message: its commit message.
         monitor_system: log CPU, memory, disk and GPU usage, see :meth:`monitor_system`.
         run_id: processes that give the same id (or ``LIVED_RUN_ID``) and directory log into one run.
+        overflow: what happens when the journal is full (``LIVED_JOURNAL_LIMIT``): ``"drop-media"`` drops the newest
+            images and plots first and metrics last, ``"drop-newest"`` whatever comes next, and ``"block"`` has calls
+            wait until the daemon has made room. ``LIVED_OVERFLOW`` if not given, else ``"drop-media"``. Drops are
+            counted per kind in ``metrics.json``, as ``lived/dropped``.
+        overflow_wait: with ``"block"``, the longest wait for room in seconds; behind it events are dropped, until the
+            daemon makes room again. ``LIVED_OVERFLOW_WAIT`` if not given, else 60.
 
     Raises:
+        DvcLiveError: ``overflow`` or ``overflow_wait`` is none of those above.
         InvalidReportModeError, InvalidDvcyamlError: the argument is not one of those above.
         DaemonUnavailableError: ``resume=True``, and no daemon can be started.
     """
@@ -85,8 +92,10 @@ class Live:
         monitor_system: bool = False,
         *,
         run_id: str | None = None,
+        overflow: str | None = None,
+        overflow_wait: float | None = None,
     ) -> None:
-        self._settings: Settings = from_environment()
+        self._settings: Settings = with_overflow(from_environment(), overflow, overflow_wait)
         logger.setLevel(self._settings.log_level)
         self._dir = directory_of(dir)
         self._resume = bool(resume) or self._settings.resume
@@ -170,7 +179,9 @@ class Live:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, a Live becomes one that joins the same run."""
-        return _unpickled, (type(self),), {"run": self._run, "step": self._step, "dvc_file": self._dvc_file}
+        overflow = (self._settings.overflow, self._settings.overflow_wait)
+        state = {"run": self._run, "step": self._step, "dvc_file": self._dvc_file, "overflow": overflow}
+        return _unpickled, (type(self),), state
 
     # -- where things are ----------------------------------------------------------------------------------------------
 
@@ -637,7 +648,7 @@ class Live:
         self.end()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._settings = from_environment()
+        self._settings = with_overflow(from_environment(), *state["overflow"])
         self._dir = state["run"]["shown"]
         self._resume = False
         self._report_mode = state["run"]["report"]

@@ -195,6 +195,8 @@ class Recorder:
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's producer is ours."""
         self._lock = threading.RLock()
+        if self._producer is not None:
+            self._producer.journal.forsake()
         self._detach()
 
     def at_exit(self) -> None:

@@ -171,6 +171,7 @@ class Shipper:
 
     def _main(self) -> None:
         try:
+            self._journal.tend()  # so that it knows its reader from the first
             self._discovery.ensure()
             with fork.undivided:
                 import zmq

@@ -23,6 +23,10 @@ class DamagedSegmentError(ProtocolError):
     """A segment file's header cannot be believed."""
 
 
+class DamagedDropsError(ProtocolError):
+    """A file that should count what was dropped cannot be believed."""
+
+
 class InvalidEventError(ProtocolError):
     """A whole frame holds something that is not an event of this protocol version."""
 

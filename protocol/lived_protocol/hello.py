@@ -15,6 +15,8 @@ _NEEDED: dict[str, type] = {"run_id": str, "directory": str, "opened": int, "pid
 ENDPOINT = "endpoint"
 #: In the hello of a journal whose process is gone: the position at which it ends.
 END = "end"
+#: In the same hello: how many events of each kind its journal had no room for.
+DROPPED = "dropped"
 _WILDCARDS = ("*", "0.0.0.0", "[::]")
 
 
@@ -31,6 +33,15 @@ def check_hello(run: object) -> None:
             raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
     if END in run and (type(run[END]) is not int or run[END] < 0):
         raise ValueError(f"the hello's {END!r} is no position")
+    if not is_count(run.get(DROPPED, {})):
+        raise ValueError(f"the hello's {DROPPED!r} is no count of events per kind")
+
+
+def is_count(counts: object) -> bool:
+    """Whether ``counts`` is so many of each kind."""
+    return isinstance(counts, Mapping) and all(
+        type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()
+    )
 
 
 def is_for(run: Mapping[str, Any], address: str, here: str) -> bool:

@@ -2,7 +2,7 @@
 
 ==============================  =====================================================================================
 ``{home}``                      ``LIVED_HOME``, else ``$XDG_STATE_HOME/lived``, else ``~/.local/state/lived``; mode 0700
-``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``lock``, ``producer.json``, ``files/`` (snapshots)
+``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``drops``, ``lock``, ``producer.json``, ``files/``
 ``{home}/daemons/{key}.lock``   held by a running daemon; JSON ``{"pid", "endpoint", "version"}``
 ``{home}/runs/{run key}/``      ``checkpoint``, ``run.json`` and ``files.jsonl`` of one run
 ``{home}/log/daemon-{key}.log`` what a daemon has to say, rotating

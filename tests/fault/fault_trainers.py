@@ -330,6 +330,38 @@ def interrupted(directory: str, count: str) -> None:
     say(f"{number} {seen}")
 
 
+def overflowing(directory: str, overflow: str, wait: str, steps: str) -> None:
+    """So many steps of an image and 200 metrics, when told; say the seconds of the longest call, and end when told.
+
+    At Ctrl-C, log no more and say so instead.
+    """
+    live = Live(directory, report=None, overflow=overflow, overflow_wait=float(wait))
+    live.log_metric("before", 1.0)
+    if "LIVED_ENDPOINT" not in os.environ:
+        live.flush()
+    say("ready")
+    sys.stdin.readline()
+    image = np.zeros((512, 512), np.uint8)
+    latencies = Latencies()
+    clock = time.perf_counter
+    try:
+        for number in range(int(steps)):
+            live.step = number
+            start = clock()
+            live.log_image(f"{number}.png", image)
+            latencies.add(clock() - start)
+            for each in range(200):
+                live.step = number * 200 + each
+                start = clock()
+                live.log_metric("loss", float(live.step))
+                latencies.add(clock() - start)
+        say(latencies.longest)
+    except KeyboardInterrupt:
+        say(f"interrupted {latencies.calls}")
+    sys.stdin.readline()
+    live.end()
+
+
 if __name__ == "__main__":
     function: Callable[..., None] = globals()[sys.argv[1]]
     function(*sys.argv[2:])

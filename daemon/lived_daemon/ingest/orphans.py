@@ -18,7 +18,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lived_protocol import hello, messages, places, segments
+from lived_protocol import drops, hello, messages, places, segments
 from lived_protocol.errors import DamagedSegmentError
 
 from lived_daemon import system
@@ -193,6 +193,20 @@ def _segment_pieces(path: str, position: int) -> Iterator[tuple[int, bytes]]:
                 data = mapped[start : min(start + messages.MAX_PIECE, segments.HEAD_SIZE + head.committed)]
                 yield at, data
                 at += len(data)
+
+
+def dropped(folder: str) -> dict[str, int]:
+    """What the journal in ``folder`` had no room for: events per kind.
+
+    Raises:
+        DamagedDropsError: its count cannot be believed.
+        OSError: it cannot be read.
+    """
+    try:
+        with open(os.path.join(folder, drops.FILE_NAME), "rb") as file:
+            return drops.unpack(file.read()).counts
+    except FileNotFoundError:
+        return {}
 
 
 def release(folder: str, position: int) -> None:

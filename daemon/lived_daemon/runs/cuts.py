@@ -35,6 +35,8 @@ class Cut(NamedTuple):
     positions: dict[bytes, int]
     jobs: set[Job]
     answers: list[Asked]
+    #: Producers that had nothing more to say.
+    drained: set[bytes]
 
 
 class Cuts:
@@ -125,7 +127,8 @@ class Cuts:
             made.dvc = output.dvc_remembered()
             made.receipt = output.receipt.dump()
         self.checkpoint = made
-        self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached)
+        drained = {feed.producer for feed in self._intake.feeds.values() if feed.drained}
+        self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached, drained)
         self.changed = False
         now = time.monotonic()
         self._next = now + max(CUT_SECONDS, (now - started) / CUT_SHARE)
@@ -178,7 +181,7 @@ class Cuts:
             feed = self._intake.feeds.get(producer)
             if feed is not None:
                 self._intake.acknowledge(feed, position)
-                if feed.drained and feed.applied == position:
+                if producer in cut.drained and feed.applied == position:
                     done.append(feed)
         for producer, barrier in cut.answers:
             self._post(producer, messages.Answer(barrier.number))

@@ -17,6 +17,7 @@ class Feed:
     ``frames`` holds what has arrived and is not applied yet. ``member`` is False for a producer that joined by fork,
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
     or empty. ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
+    ``dropped`` is what it had no room for, where they know that too.
     """
 
     producer: bytes
@@ -30,6 +31,7 @@ class Feed:
     gone: bool = False
     ended: bool = False
     end: int | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
     rest: Iterator[tuple[int, bytes]] | None = None
     told_limit: int = 0
     rewound: bool = False

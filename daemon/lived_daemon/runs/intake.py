@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
-from lived_protocol import PROTOCOL_VERSION, __version__, frames, messages
-from lived_protocol.errors import GapError
-from lived_protocol.hello import END
+from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
+from lived_protocol.errors import DamagedDropsError, GapError
+from lived_protocol.hello import DROPPED, END
 from lived_protocol.session import WINDOW, Session
 
 from lived_daemon.ingest import orphans
@@ -58,6 +59,7 @@ class Intake:
         elif hello.first > feed.session.received:
             self._skip(feed, feed.session.received, hello.first)
         feed.end = hello.run.get(END, feed.end)
+        feed.dropped = hello.run.get(DROPPED, feed.dropped)
         self._look_for_end(feed)
         return feed
 
@@ -133,6 +135,7 @@ class Intake:
         if feed.end is not None and not feed.gone and feed.session.received >= feed.end:
             self._end_frame(feed, feed.session.received)
             feed.gone = True
+            self._tell_drops(feed, feed.dropped)
 
     def _end_frame(self, feed: Feed, border: int) -> None:
         """A frame that goes on where there is a border has a length that must be wrong."""
@@ -152,15 +155,31 @@ class Intake:
             feed.rest = orphans.pieces(feed.journal, feed.session.received)
             raise
         if piece is None:
+            dropped = self._count_drops(feed) if feed.gone else {}
             feed.rest = None
             if feed.gone:  # what is committed ends here
                 self._end_frame(feed, feed.session.received)
+                self._tell_drops(feed, dropped)
             return
         try:
             self._accept(feed, *piece)
         except GapError as exc:
             self._skip(feed, exc.expected, exc.received)
             self._accept(feed, *piece)
+
+    def _count_drops(self, feed: Feed) -> dict[str, int]:
+        """What a journal on disk had no room for, all in all."""
+        try:
+            return orphans.dropped(feed.journal)
+        except DamagedDropsError as exc:
+            self._say("journal", f"what was dropped cannot be told: the count of it {exc}", feed.producer)
+            return {}
+
+    def _tell_drops(self, feed: Feed, counts: dict[str, int]) -> None:
+        """A producer that is gone may have dropped more than its stream tells: that follows as if it did."""
+        if counts:
+            event = events.Dropped(time.time_ns(), None, counts, 0)
+            feed.frames.append((feed.session.applied, memoryview(events.encode(event))))
 
     def _accept(self, feed: Feed, position: int, data: bytes) -> None:
         try:

@@ -86,6 +86,9 @@ class Run:
                 return True
             if not self.state.run and not self._begin_late(feed):
                 return False
+            if isinstance(event, events.Dropped) and self.untouched:
+                self.state.apply(event, feed.producer)  # counted, for the case that more comes
+                return True
             if isinstance(event, events.End) and self.untouched:
                 feed.ended = True  # nothing of it is to be written, so its directory is not made either
                 return True
@@ -94,7 +97,7 @@ class Run:
             assert self.output is not None
             if isinstance(event, events.End):
                 return self._end(event, feed)
-            for operation in self.state.apply(event):
+            for operation in self.state.apply(event, feed.producer):
                 if isinstance(operation, Say):
                     self._teller.say(operation.event, operation.cause, feed.producer)
                 else:
