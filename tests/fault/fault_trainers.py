@@ -362,6 +362,35 @@ def overflowing(directory: str, overflow: str, wait: str, steps: str) -> None:
     live.end()
 
 
+def blocked(directory: str, steps: str) -> None:
+    """A thread logs as much as told until it waits for room; then, when told, fork, end, and end what came behind."""
+    live = Live(directory, report=None, overflow="block")
+    live.log_metric("before", 1.0)
+    live.flush()
+    say("ready")
+    sys.stdin.readline()
+    image = np.zeros((512, 512), np.uint8)
+
+    def log() -> None:
+        for number in range(int(steps)):
+            live.step = number
+            live.log_image(f"{number}.png", image)
+            live.log_metric("loss", float(number))
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    sys.stdin.readline()
+    pid = os.fork()
+    if pid == 0:
+        live.log_metric("child", 1.0)
+        live.flush()
+        os._exit(0)
+    live.end()
+    thread.join()
+    assert os.waitpid(pid, 0)[1] == 0
+    live.end()
+
+
 if __name__ == "__main__":
     function: Callable[..., None] = globals()[sys.argv[1]]
     function(*sys.argv[2:])

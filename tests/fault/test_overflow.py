@@ -72,7 +72,8 @@ def test_what_lands_and_what_is_counted_as_dropped_is_what_was_logged(
     dropped = _assert_all_counted(here / "run")
     assert dropped["Image"] > 0
     assert ("Metric" in dropped) == (overflow == "drop-newest")
-    assert (run_status(lived_home, here / "run") or {})["dropped"] == dropped
+    status = run_status(lived_home, here / "run") or {}
+    assert (status["state"], status["dropped"]) == ("ended", dropped)
     assert "lacks what the journal had no room for" in trainer.errors()
 
 
@@ -96,6 +97,23 @@ def test_the_drops_of_a_trainer_that_is_killed_while_its_journal_is_full_are_cou
     assert sum(dropped.values()) > 0
     status = run_status(lived_home, directory) or {}
     assert (status["state"], status["dropped"]) == ("crashed", dropped)
+
+
+def test_a_run_that_is_resumed_counts_on(start: StartTrainer, here: Path, lived_home: Path) -> None:
+    """What the directory lacked before, it lacks still."""
+    trainer = _begin(start, "drop-newest")
+    with stopped(wait_for_daemon(lived_home)):
+        trainer.tell("go")
+        trainer.line()
+    trainer.tell("end")
+    trainer.finish()
+    before, count = _dropped(here / "run"), len(rows(here / "run", "loss"))
+    resumed = start("resumed", "run")
+    resumed.line()
+    wait_until(lambda: len(rows(here / "run", "loss")) > count, "it goes on")
+    resumed.kill()
+    wait_until(lambda: (run_status(lived_home, here / "run") or {})["state"] == "crashed", "it is concluded")
+    assert _dropped(here / "run") == before != {}
 
 
 def test_with_block_nothing_is_dropped_when_the_daemon_comes_back_in_time(
@@ -154,4 +172,19 @@ def test_ctrl_c_ends_a_wait_for_room(start: StartTrainer, here: Path, lived_home
     trainer.tell("end")
     trainer.finish()
     assert int(calls) <= sum(_landed(here / "run").values()) <= int(calls) + 1
+    assert _dropped(here / "run") == {}
+
+
+def test_a_run_may_fork_and_end_while_a_call_waits_for_room(start: StartTrainer, here: Path, lived_home: Path) -> None:
+    """The child's event and all of the waiting thread's land, before the end or behind it, and nothing hangs."""
+    trainer = start("blocked", "run", _STEPS, LIVED_JOURNAL_LIMIT=_LIMIT)
+    assert trainer.line() == "ready"
+    with stopped(wait_for_daemon(lived_home)):
+        trainer.tell("go")
+        wait_until(lambda: _WAITS in trainer.errors(), "the trainer waits")
+        trainer.tell("end")
+    trainer.finish()
+    assert sorted(rows(here / "run", "loss")) == numbered(_STEPS)  # two producers, that are not in order to each other
+    assert len(rows(here / "run", "child")) == 1
+    assert len(list((here / "run" / "plots" / "images").iterdir())) == _STEPS
     assert _dropped(here / "run") == {}

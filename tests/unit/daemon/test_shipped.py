@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lived_daemon import checkpoint
+from lived_daemon.runs import commands
 from lived_daemon.runs.registry import Registry
-from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places
+from lived_protocol import PROTOCOL_VERSION, __version__, drops, events, frames, messages, places, segments
 
 PRODUCER = bytes(range(16))
 #: Above the largest pid that Linux gives.
@@ -166,6 +168,56 @@ def test_a_journal_that_is_shipped_again_lands_once(tmp_path: Path, begin: Calla
     wire.send(messages.Bye(len(data)))
     assert rows(tmp_path / "run") == [0, 1, 2, 3, 4]
     assert wire.states == ["crashed"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_dead_trainer_has_dropped_and_not_told_is_counted_once(
+    tmp_path: Path, begin: Callable[[], Wire], restarted: bool
+) -> None:
+    """Who ships its journal says it at the hello; told before, and said again to the next daemon, it is no more."""
+    wire, run = begin(), described(tmp_path / "run")
+    told = frames.encode(events.encode(events.Dropped(NOW + 9, None, {"Image": 1}, 5)))
+    data = b"".join(stream(run, 5)) + told
+    for number in range(2):
+        wire.greet({**run, "end": len(data), "dropped": {"Image": 2, "Metric": 1}})
+        wire.send(messages.Data(0, data))
+        wire.answer(number, len(data))
+        wire.send(messages.Bye(len(data)))
+        if restarted:
+            wire.registry.close(30.0)
+            wire = begin()
+    summary = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    assert summary == {"a": 4, "lived": {"dropped": {"Image": 2, "Metric": 1}}}
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_a_dead_trainer_has_dropped_is_counted_though_all_else_is_in_the_tree(
+    tmp_path: Path, begin: Callable[[], Wire], damaged: bool
+) -> None:
+    """Its journal is deleted only when a checkpoint has the count; one that cannot be believed is said."""
+    wire, run = begin(), described(tmp_path / "run", host=os.uname().nodename)
+    folder = Path(places.journal_folder(str(wire.home), PRODUCER.hex()))
+    folder.mkdir(parents=True)
+    data = b"".join(stream(run, 5))
+    (folder / segments.file_name(0)).write_bytes(
+        segments.pack_head(0, len(data), PRODUCER)[: segments.COMMITTED_OFFSET] + len(data).to_bytes(8, "little")
+        + bytes(8) + data
+    )  # fmt: skip
+    count = bytearray(drops.pack_empty())
+    count[8 * drops.WORDS["Image"]] = 7
+    (folder / drops.FILE_NAME).write_bytes(count[:-1] if damaged else count)
+    wire.registry.hello(messages.Hello(PROTOCOL_VERSION, __version__, PRODUCER, 0, str(folder), run))
+    wire.send(messages.Data(0, data))
+    wire.answer(1, len(data))
+    assert wire.states == ["active"]
+    wire.registry._of_producer[PRODUCER].inbox.put(commands.Gone(PRODUCER))
+    wire.until(lambda: not folder.exists(), "the journal is deleted")
+    assert wire.states == ["crashed"]
+    content = (next(wire.home.glob("runs/*/checkpoint"))).read_bytes()
+    drops_known = checkpoint.decode(content).state["drops"]
+    assert drops_known == ({} if damaged else {PRODUCER.hex(): {"Image": 7}})
+    said = [fault.cause for fault in wire.of(messages.Fault)]
+    assert any("what was dropped cannot be told" in cause for cause in said) is damaged
 
 
 def test_a_barrier_of_a_producer_that_is_through_is_answered(tmp_path: Path, begin: Callable[[], Wire]) -> None:
