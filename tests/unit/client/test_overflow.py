@@ -381,6 +381,37 @@ def test_what_was_set_aside_waits_for_room_with_the_thread_that_it_is_of(make: M
     assert journal.drops.counts == {}
 
 
+def test_ctrl_c_does_not_cost_what_a_handler_had_logged_before(make: Make, clock: Clock) -> None:
+    """What was set aside is of a call that has returned: it is appended by the next one that looks."""
+    journal = make()
+    fill(journal)
+    with journal._lock:
+        journal.append(b"3" * BODY, "Metric")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    clock.on_sleep = stop
+    with pytest.raises(KeyboardInterrupt):
+        journal.append_deferred()
+    journal.release(journal.committed)
+    journal.tend()
+    assert bodies(journal, journal.first)[-1] == b"3" * BODY
+
+
+def test_room_that_comes_from_elsewhere_ends_a_shortage_too(make: Make, clock: Clock) -> None:
+    """A disk that has been full may have room before anything was released; the next shortage is waited out again."""
+    journal = make(longest=5.0)
+    fill(journal)
+    journal.append(bytes(BODY), "Metric")
+    journal._room.limit += SEGMENT
+    fill(journal)
+    begun = clock.now
+    journal.append(bytes(BODY), "Metric")
+    assert 5.0 <= clock.now - begun < 5.1
+    assert journal.drops.counts == {"Metric": 2}
+
+
 def test_a_call_that_waits_when_the_journal_is_handed_over_logs_into_the_next_one(make: Make, clock: Clock) -> None:
     """The end of a run does not lose what another thread is about to log."""
     journal = make()

@@ -190,6 +190,21 @@ def test_what_a_dead_trainer_has_dropped_and_not_told_is_counted_once(
     assert summary == {"a": 4, "lived": {"dropped": {"Image": 2, "Metric": 1}}}
 
 
+def test_a_run_that_has_lost_its_directory_makes_none_to_say_what_it_dropped(
+    tmp_path: Path, begin: Callable[[], Wire]
+) -> None:
+    """A later run has taken it, and nothing was logged since."""
+    wire, run = begin(), described(tmp_path / "run")
+    data = b"".join(stream(run, 5))
+    wire.greet(run)
+    wire.send(messages.Data(0, data))
+    wire.answer(1, len(data))
+    wire.greet(described(tmp_path / "run", run_id="next", opened=NOW * 2), producer=b"n" * 16)
+    wire.greet({**run, "end": len(data), "dropped": {"Image": 2}})
+    wire.answer(2, len(data))
+    assert not list(tmp_path.glob("run@*"))
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_what_a_dead_trainer_has_dropped_is_counted_though_all_else_is_in_the_tree(
     tmp_path: Path, begin: Callable[[], Wire], damaged: bool
