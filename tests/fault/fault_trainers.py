@@ -391,6 +391,33 @@ def blocked(directory: str, steps: str) -> None:
     live.end()
 
 
+def forks_in_handler(directory: str, steps: str) -> None:
+    """At SIGUSR1 fork, wherever that is; the child logs a row of its own, and goes."""
+    live = Live(directory, report=None, overflow="block")
+    live.log_metric("before", 1.0)
+    live.flush()
+    pid = -1
+
+    def fork(_: int, __: FrameType | None) -> None:
+        nonlocal pid
+        pid = os.fork()
+
+    signal.signal(signal.SIGUSR1, fork)
+    say("ready")
+    sys.stdin.readline()
+    image = np.zeros((512, 512), np.uint8)
+    for number in range(int(steps)):
+        live.step = number
+        live.log_image(f"{number}.png", image)
+        if pid == 0:
+            live.log_metric("child", 1.0)
+            live.flush()
+            os._exit(0)
+        live.log_metric("loss", float(number))
+    assert os.waitpid(pid, 0)[1] == 0
+    live.end()
+
+
 if __name__ == "__main__":
     function: Callable[..., None] = globals()[sys.argv[1]]
     function(*sys.argv[2:])

@@ -188,3 +188,21 @@ def test_a_run_may_fork_and_end_while_a_call_waits_for_room(start: StartTrainer,
     assert len(rows(here / "run", "child")) == 1
     assert len(list((here / "run" / "plots" / "images").iterdir())) == _STEPS
     assert _dropped(here / "run") == {}
+
+
+def test_a_child_that_is_forked_inside_of_a_wait_leaves_the_waiting_event_to_its_parent(
+    start: StartTrainer, here: Path, lived_home: Path
+) -> None:
+    """A signal handler forks while the call waits: both copies of it return, and its event lands once."""
+    trainer = start("forks_in_handler", "run", _STEPS, LIVED_JOURNAL_LIMIT=_LIMIT)
+    assert trainer.line() == "ready"
+    with stopped(wait_for_daemon(lived_home)):
+        trainer.tell("go")
+        wait_until(lambda: _WAITS in trainer.errors(), "the trainer waits")
+        os.kill(trainer.process.pid, signal.SIGUSR1)
+        wait_until(lambda: len(list((lived_home / "journal").iterdir())) == 2, "the child logs for itself")
+    trainer.finish()
+    assert rows(here / "run", "loss") == numbered(_STEPS)
+    assert rows(here / "run", "child") != []
+    assert len(list((here / "run" / "plots" / "images").iterdir())) == _STEPS
+    assert _dropped(here / "run") == {}

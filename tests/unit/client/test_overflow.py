@@ -21,7 +21,10 @@ from lived import blocking, room, system
 from lived import drops as drops_module
 from lived import journal as journal_module
 from lived.blocking import BlockingJournal
+from lived.discovery import Discovery
 from lived.journal import Journal
+from lived.settings import from_environment
+from lived.shipper import Shipper
 from lived_protocol import drops, events, frames, segments
 
 PRODUCER = bytes(range(16))
@@ -271,7 +274,7 @@ def test_drops_are_counted_on_disk_as_soon_as_it_has_room(make: Make, monkeypatc
 
 
 def test_a_call_waits_for_room_and_its_event_lands_when_there_is(make: Make, clock: Clock) -> None:
-    """Whatever kind of call it is, in the order of the calls; the time that it tells is that of the call."""
+    """Whatever kind of call it is; meanwhile the lock is free."""
     journal = make()
     template = events.MetricTemplate("a", events.METRIC_PLOT)
     calls: list[Callable[[], None]] = [
@@ -284,7 +287,13 @@ def test_a_call_waits_for_room_and_its_event_lands_when_there_is(make: Make, clo
         while journal._offset + 48 <= journal._end:
             journal.append(bytes(30), "Metric")
         before = clock.slept
-        clock.on_sleep = lambda: journal.release(journal.committed) if clock.slept > before + 3 else None  # noqa: B023
+
+        def look() -> None:
+            assert not journal._is_owned()
+            if clock.slept > before + 3:  # noqa: B023 - called in this very round
+                journal.release(journal.committed)
+
+        clock.on_sleep = look
         at = journal.committed
         call()
         assert clock.slept == before + 4
@@ -334,6 +343,23 @@ def test_there_is_one_wait_for_each_shortage(make: Make, clock: Clock) -> None:
     assert len(bodies(journal, journal.first)) == count
 
 
+def test_no_call_waits_longer_than_agreed_though_others_find_room(make: Make, clock: Clock) -> None:
+    """Who is unlucky each time the daemon makes room is not kept for ever."""
+    journal = make(longest=1.0)
+    fill(journal)
+
+    def others() -> None:
+        assert clock.slept < 500, "the call waits for ever"
+        journal.release(journal._segments[0].end)
+        journal.append(b"o" * BODY, "Image", media=True)
+
+    clock.on_sleep = others
+    begun = clock.now
+    journal.append(b"u" * BODY, "Metric")
+    assert 1.0 <= clock.now - begun < 1.1
+    assert journal.drops.counts == {"Metric": 1}
+
+
 def test_nobody_waits_for_a_daemon_that_cannot_be_had(make: Make, clock: Clock) -> None:
     """Not from the beginning, and not any longer once that is known."""
     served = ["a daemon"]
@@ -363,6 +389,28 @@ def test_who_makes_room_never_waits_for_it(make: Make, clock: Clock) -> None:
     journal.append(bytes(BODY), "Metric")
     assert clock.slept == 0
     assert journal.drops.counts == {"Metric": 1}
+
+
+def test_the_shipper_waits_at_no_time(
+    make: Make, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even in what it does before it looks at the journal for the first time."""
+    journal = make()
+    fill(journal)
+    logged = threading.Event()
+
+    def ensure(_: Discovery) -> bool:
+        journal.append(bytes(BODY), "Metric")
+        logged.set()
+        return False
+
+    monkeypatch.setattr(Discovery, "ensure", ensure)
+    environment = from_environment({"LIVED_HOME": str(tmp_path), "LIVED_ENDPOINT": "tcp://127.0.0.1:1"})
+    shipper = Shipper(journal, environment, {}, lambda _: None)
+    assert logged.wait(30)
+    assert shipper.stop(bye=False, timeout=30)
+    assert clock.slept == 0
+    assert journal.drops.counts["Metric"] > 0
 
 
 def test_what_was_set_aside_waits_for_room_with_the_thread_that_it_is_of(make: Make, clock: Clock) -> None:
@@ -448,6 +496,7 @@ def test_a_child_forked_by_a_handler_while_a_call_waits_leaves_the_journal_to_it
         os._exit(0)
     assert len(children) == 1
     assert bodies(journal, at) == [b"5" * BODY]
+    assert journal.drops.counts == {}
 
 
 # -- interrupted anywhere ----------------------------------------------------------------------------------------------

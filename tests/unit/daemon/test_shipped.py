@@ -199,7 +199,7 @@ def test_a_run_that_has_lost_its_directory_makes_none_to_say_what_it_dropped(
     wire.greet(run)
     wire.send(messages.Data(0, data))
     wire.answer(1, len(data))
-    wire.greet(described(tmp_path / "run", run_id="next", opened=NOW * 2), producer=b"n" * 16)
+    wire.greet(described(tmp_path / "run", run_id="next", opened=NOW + 9), producer=b"n" * 16)
     wire.greet({**run, "end": len(data), "dropped": {"Image": 2}})
     wire.answer(2, len(data))
     assert not list(tmp_path.glob("run@*"))
