@@ -3,7 +3,8 @@
 Each method turns its arguments into one event (``lived.capture``), appends it to the journal, and returns; everything
 else happens in the daemon. What always holds: a call copies what it is given, waits for nothing but the copy, and
 raises only for what it can see to be wrong. Asked to wait are only :meth:`Live.flush`, :meth:`Live.end`, the reading
-methods, and ``Live(resume=True)``. What few runs use is imported by the first call that does.
+methods, ``Live(resume=True)``, and with ``overflow="block"`` every call while the journal is full. What few runs use is
+imported by the first call that does.
 """
 
 from __future__ import annotations

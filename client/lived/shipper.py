@@ -2,7 +2,7 @@
 
 It is the only place in the client that knows of sockets. What always holds: it sends only committed bytes, in order,
 never further than the daemon's limit; it deletes journal only up to an acknowledged position; whatever happens to the
-daemon, it goes on trying, and no logging call ever waits for it.
+daemon, it goes on trying, and no logging call ever waits for it, but one that was told to wait for room.
 """
 
 from __future__ import annotations
