@@ -20,7 +20,8 @@ from zlib import crc32
 from lived_protocol import PROTOCOL_VERSION, places, values
 from lived_protocol.errors import InvalidEventError
 
-from lived_daemon.writers.files import replace_in
+from lived_daemon import system
+from lived_daemon.writers.files import replace_in, sync_above, sync_file
 
 logger = logging.getLogger("lived_daemon")
 
@@ -89,6 +90,7 @@ class Store:
     def __init__(self, home: str, run_key: str, fsync: bool) -> None:
         self.path = places.run_folder(home, run_key)
         self._fsync = fsync
+        self._is_placed = False  # whether the folder's own name is on the disk
         self._seen: tuple[int, int] | None = None
 
     def load(self) -> Checkpoint | None:
@@ -97,7 +99,10 @@ class Store:
         self._seen = self._stamp()
         try:
             with open(path, "rb") as file:
-                return decode(file.read())
+                found = decode(file.read())
+            if self._fsync:  # whoever wrote it and the tree may have been killed before it was all on the disk
+                system.sync_disks()
+            return found
         except FileNotFoundError:
             return None
         except ValueError as exc:
@@ -109,14 +114,21 @@ class Store:
             )
             return None
 
-    def save(self, content: bytes) -> None:
-        """Make ``content`` the run's checkpoint.
+    def save(self, content: bytes, status: dict[str, Any] | None = None) -> None:
+        """Make ``content`` the run's checkpoint, and with ``status`` do as :meth:`save_status`.
 
         Raises:
-            OSError: it cannot be written; the old one stands.
+            OSError: it cannot be written; it is the new one or the old one that stands.
         """
         self._replace("checkpoint", content)
         self._seen = self._stamp()
+        if status is not None:
+            self.save_status(status)
+        if self._fsync:
+            sync_file(self.path)
+            if not self._is_placed:
+                sync_above(self.path)
+                self._is_placed = True
 
     @property
     def is_current(self) -> bool:
@@ -159,7 +171,7 @@ class Store:
             os.unlink(os.path.join(self.path, FILES_LOG))
 
     def save_status(self, status: dict[str, Any]) -> None:
-        """Keep what ``lived status`` shows of the run when no daemon has it."""
+        """Keep what ``lived status`` shows of the run when no daemon has it, and by whose run a directory was taken."""
         self._replace("run.json", json.dumps(status).encode())
 
     def _make_folder(self) -> None:
@@ -186,18 +198,23 @@ def _whole_lines(fd: int) -> int:
     return 0
 
 
-def forget_oldest(home: str) -> None:
+def forget_oldest(home: str, fsync: bool = False) -> None:
     """Forget the oldest runs that have ended, beyond :data:`MAX_REMEMBERED`.
 
-    Not while any journal is left: its run must be found, to know how much of it is in the tree.
+    Not while any journal is left: its run must be found, to know how much of it is in the tree. With ``fsync``, not
+    while one could come back either.
     """
+    journals = os.path.join(home, "journal")
+    ended = [status for status in remembered(home) if status.get("state") in ("ended", "crashed")]
+    oldest = ended[: max(0, len(ended) - MAX_REMEMBERED)]
     try:
-        if os.listdir(os.path.join(home, "journal")):
+        if not oldest or os.listdir(journals):
             return
+        if fsync:
+            sync_file(journals)
     except FileNotFoundError:
         pass
-    ended = [status for status in remembered(home) if status.get("state") in ("ended", "crashed")]
-    for status in ended[: max(0, len(ended) - MAX_REMEMBERED)]:
+    for status in oldest:
         shutil.rmtree(places.run_folder(home, status["key"]), ignore_errors=True)
 
 

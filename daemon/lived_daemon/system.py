@@ -79,6 +79,11 @@ def lock_directory(path: str) -> int | None:
     return fd
 
 
+def sync_disks() -> None:
+    """Have everything that any process has written on the disks: dear, and the one way to reach what others wrote."""
+    os.sync()
+
+
 def host() -> str:
     """The name of this machine."""
     return os.uname().nodename

@@ -165,6 +165,18 @@ def stay(directory: str) -> None:
         sys.stdin.readline()
 
 
+def overtaken(directory: str) -> None:
+    """Twenty rows; when told, as many again."""
+    with Live(directory, report=None) as live:
+        for number in range(40):
+            live.step = number
+            live.log_metric("loss", float(number))
+            if number == 19:
+                live.flush()
+                say("ready")
+                sys.stdin.readline()
+
+
 def leave(directory: str, how: str) -> None:
     """Log a little and leave in a way that is not ``end()``."""
     live = Live(directory)

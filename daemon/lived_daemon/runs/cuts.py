@@ -170,8 +170,7 @@ class Cuts:
                 output.sync()
             if output is not None:
                 self._save_files(output.receipt)
-            self._store.save(cut.content)
-            self._store.save_status(status)
+            self._store.save(cut.content, status)
         except OSError:
             self.abandon()
             raise

@@ -130,7 +130,8 @@ class Documents:
         except UnicodeDecodeError as exc:
             raise ValueError(f"{path} is not UTF-8 text, so it is left as it is: {exc}") from exc
         text = dvcyaml.render_dvcyaml(existing, entries)
-        if text != existing:
+        # One that was killed may have written the same, and not have had it on the disk.
+        if text != existing or (self._tree.fsync and self._written is None):
             replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
         self._rewritten(_in_tree(path, self._tree.root), text.encode())
         self._written = entries, _stamp(path)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
@@ -192,6 +193,8 @@ class Output:
 
     def _ask_dvc(self, method: str, producer: bytes = b"", event: str = "dvc", **params: Any) -> None:
         reply = self._dvc.request(method, **params)
+        if self.tree.fsync:  # DVC and Git do not, and where all they wrote is, they alone know
+            system.sync_disks()
         for warning in reply.get("warnings", []):
             self._say(event, warning, producer)
 
@@ -202,7 +205,8 @@ class Output:
             snapshot, path = track.snapshot, track.path
             if track.copy and snapshot is not None:
                 run = self._state.run
-                path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"])
+                fsync = self.tree.fsync
+                path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"], fsync)
                 self.receipt.copied(run["directory"], os.path.relpath(path, run["directory"]), producer)
             if track.cache:
                 self._begin_dvc()

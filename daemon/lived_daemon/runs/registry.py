@@ -51,7 +51,7 @@ class Registry:
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
-        checkpoint.forget_oldest(home)
+        checkpoint.forget_oldest(home, fsync)
         for status in checkpoint.remembered(home):
             self._note(status["directory"], int(status.get("opened", 0)), status["key"], 0, "")
 

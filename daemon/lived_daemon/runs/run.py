@@ -186,6 +186,20 @@ class Run:
         trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
         return trouble is None or self._teller.block(trouble)
 
+    def sync(self) -> bool:
+        """Have everything written so far on the disk, where that is promised; False if the disk does not take it."""
+        try:
+            if self._fsync and self.output is not None:
+                self.output.sync()
+        except OSError as exc:
+            return self._teller.block(exc)
+        return True
+
+    @property
+    def owes_documents(self) -> bool:
+        """Whether a document is due that has to be on the disk before what it says is acknowledged."""
+        return self._fsync and self.output is not None and self.output.documents.wanted.small
+
     def make_report(self, urgent: bool) -> None:
         """Have the report made, if one is due and it is time or ``urgent``."""
         if self.output is not None:

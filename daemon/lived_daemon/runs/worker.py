@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import queue
 import threading
 import time
@@ -31,6 +32,7 @@ from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.output import explain
 from lived_daemon.runs.run import OvertakenError, Run
 from lived_daemon.runs.telling import RETRY_SECONDS, Teller
+from lived_daemon.writers.files import sync_file
 
 logger = logging.getLogger("lived_daemon")
 
@@ -222,7 +224,7 @@ class Worker:
         if any(feed.rest is not None or (feed.frames and not self._is_later(feed, move)) for feed in feeds):
             return False
         self._completing = False
-        return self._run.output is None or self._drain()
+        return self._run.output is None or (self._drain() and self._run.sync())
 
     def _is_later(self, feed: Feed, move: commands.Move) -> bool:
         """Whether what is to be applied next was logged when the directory was another run's already."""
@@ -310,7 +312,7 @@ class Worker:
             if not self._run.write(urgent=bool(reached)):
                 return
             self._run.make_report(urgent=any(barrier.report for _, barrier in reached))
-        if reached or self._cuts.is_time(now):
+        if reached or (self._cuts.is_time(now) and not self._run.owes_documents):
             self._take_cut(reached)
 
     def _see_to_the_end(self) -> bool:
@@ -339,9 +341,18 @@ class Worker:
             return  # the run is concluded first, so that a daemon that dies before does it again
         if feed.journal:
             orphans.remove(feed.journal)
-            if not orphans.segment_files(feed.journal):  # nobody will ask again where it stood
+            if self._is_gone_for_good(feed.journal):  # nobody will ask again where it stood
                 self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
         self._forget(feed.producer)
+
+    def _is_gone_for_good(self, journal: str) -> bool:
+        """Whether nothing is left of a journal that was deleted, and nothing of it can come back."""
+        try:
+            if self._fsync:
+                sync_file(os.path.dirname(journal))
+        except OSError:
+            return False
+        return not orphans.segment_files(journal)
 
     def status(self) -> dict[str, Any]:
         """What ``lived status`` shows of the run."""

@@ -149,6 +149,8 @@ class RowWriter:
                     continue  # somebody put a link there; rows for it are refused when they come
                 try:
                     os.ftruncate(fd, length)
+                    if self._tree.fsync:  # it may get no row any more, and so would never be synced
+                        os.fsync(fd)
                 finally:
                     os.close(fd)
 
