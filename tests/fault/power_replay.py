@@ -17,7 +17,7 @@ from zlib import crc32
 
 from lived_daemon import checkpoint
 from lived_daemon.runs.registry import Registry
-from lived_protocol import PROTOCOL_VERSION, __version__, frames, messages, places, segments
+from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places, segments
 from power_disk import Content
 from power_history import History, Moment, Stream, read_content
 from ruamel.yaml import YAML
@@ -94,29 +94,40 @@ class Trainer:
     def __init__(self, producer: bytes, run: dict[str, Any], data: bytes, first: int) -> None:
         self.producer = producer
         self.posted: list[messages.Message] = []
-        self._run = run
+        self._at = 0
+        self._asked = 0
+        self.run = run
         self._data = data
         self._first = first
 
     def greet(self, registry: Registry) -> Iterator[None]:
         """Say hello and wait for the welcome."""
-        hello = messages.Hello(PROTOCOL_VERSION, __version__, self.producer, self._first, "", self._run)
+        hello = messages.Hello(PROTOCOL_VERSION, __version__, self.producer, self._first, "", self.run)
         registry.hello(hello)
         while not any(isinstance(message, messages.Welcome) for message in self.posted):
             yield
+        (welcome, *_) = [message for message in self.posted if isinstance(message, messages.Welcome)]
+        self._at = max(welcome.position, self._first)
+
+    def send_before(self, registry: Registry, time: int) -> Iterator[None]:
+        """Send what was logged before ``time`` (ns), and wait until it is in the tree."""
+        logged, _ = frames.cut(self._data, 0)
+        yield from self._send(registry, max(end for end, body in logged if events.decode(body).time < time))
 
     def finish(self, registry: Registry) -> Iterator[None]:
         """Send what the daemon has not, wait until all is in the tree, and leave."""
-        (welcome, *_) = [message for message in self.posted if isinstance(message, messages.Welcome)]
-        at = max(welcome.position, self._first)
-        while at < len(self._data):
-            piece = self._data[at : at + messages.MAX_PIECE]
-            assert registry.deliver(self.producer, messages.Data(at, piece))
-            at += len(piece)
-        assert registry.deliver(self.producer, messages.Barrier(1, len(self._data), True))
-        while messages.Answer(1) not in self.posted:
-            yield
+        yield from self._send(registry, len(self._data))
         registry.deliver(self.producer, messages.Bye(len(self._data)))
+
+    def _send(self, registry: Registry, end: int) -> Iterator[None]:
+        while self._at < end:
+            piece = self._data[self._at : min(end, self._at + messages.MAX_PIECE)]
+            assert registry.deliver(self.producer, messages.Data(self._at, piece))
+            self._at += len(piece)
+        self._asked += 1
+        assert registry.deliver(self.producer, messages.Barrier(self._asked, end, True))
+        while messages.Answer(self._asked) not in self.posted:
+            yield
 
     def faults(self) -> list[str]:
         """What it was told that went wrong."""
@@ -168,13 +179,27 @@ class Replay:
         shutil.rmtree(to)
 
     def _log(self, registry: Registry, trainers: list[Trainer]) -> Iterator[None]:
-        early = [one for one in trainers if self._together or one.producer in self._heard]
+        for _ in self._at_once(registry, trainers) if self._together else self._in_turn(registry, trainers):
+            registry.tick()
+            yield
+
+    def _in_turn(self, registry: Registry, trainers: list[Trainer]) -> Iterator[None]:
+        """One after the other; who had been heard comes back at once."""
+        early = [one for one in trainers if one.producer in self._heard]
         for group in (early, *([one] for one in trainers if one not in early)):
-            for step in ("greet", "finish"):
-                for trainer in group:
-                    for _ in getattr(trainer, step)(registry):
-                        registry.tick()
-                        yield
+            for trainer in group:
+                yield from trainer.greet(registry)
+            for trainer in group:
+                yield from trainer.finish(registry)
+
+    def _at_once(self, registry: Registry, trainers: list[Trainer]) -> Iterator[None]:
+        """All at once; but who had not been heard begins when the one before is so far."""
+        for number, trainer in enumerate(trainers):
+            if number and trainer.producer not in self._heard:
+                yield from trainers[number - 1].send_before(registry, trainer.run["opened"])
+            yield from trainer.greet(registry)
+        for trainer in trainers:
+            yield from trainer.finish(registry)
 
     def _compare(self, found: Content, place: Place) -> None:
         signals = (".dvc/tmp",)  # they speak of a living trainer, and nothing is promised of them

@@ -69,7 +69,7 @@ def training(history: History, folder: Path, _: random.Random) -> None:
     directory = history.work / "new" / "deep" / "run"
     with Live(str(directory), report=None, dvcyaml=str(history.work / "dvc.yaml")) as live:
         log_everything(live, 0, 30, artifact)
-        for number in range(70):  # more folders than are kept open
+        for number in range(10):  # more folders than are kept open
             live.log_metric(f"wide/{number}/m", 29.0)
         keep_copies(folder)
     history.final()
@@ -133,14 +133,23 @@ def log_rows_until(live: Live, history: History, first: int) -> None:
 
 def taken_over(history: History, folder: Path, _: random.Random) -> None:
     """Two living processes in one directory: what the first logs on lands beside."""
+    _log_over_another(history, folder, resume=False)
+
+
+def resumed_over(history: History, folder: Path, _: random.Random) -> None:
+    """The same, and the second keeps what the first has logged before."""
+    _log_over_another(history, folder, resume=True)
+
+
+def _log_over_another(history: History, folder: Path, resume: bool) -> None:
     directory = history.work / "run"
     history.serve()
     home = Path(os.environ["LIVED_HOME"])
     first = Trainer("overtaken", (str(directory),), home, folder, folder / "first.txt", {"PYTHONWARNINGS": "default"})
     try:
         assert first.line() == "ready"
-        with Live(str(directory), report=None) as live:
-            for step in range(10):
+        with Live(str(directory), report=None, resume=resume) as live:
+            for step in range(20, 30):
                 live.step = step
                 live.log_metric("loss", float(step))
             live.flush()
@@ -167,7 +176,7 @@ def left(history: History, _: Path, __: random.Random) -> None:
     history.final()
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (training, reused, restarted, taken_over, left)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (training, reused, restarted, taken_over, resumed_over, left)}
 
 
 def _write_journal(folder: Path, directory: Path) -> None:

@@ -242,8 +242,6 @@ def _names_recorded(log: Recorder) -> None:
 
 
 def _syncs_recorded(log: Recorder) -> None:
-    sync = os.sync
-
     def syncing(original: Callable[[int], None]) -> Callable[[int], None]:
         def synced(fd: int) -> None:
             with _LOCK:
@@ -256,8 +254,7 @@ def _syncs_recorded(log: Recorder) -> None:
 
     def synced_all() -> None:
         with _LOCK:
-            sync()
-            log.add("sync", 0)
+            log.add("sync", 0)  # and no more: this machine has other disks, and other users
 
     os.fsync, os.fdatasync, os.sync = syncing(os.fsync), syncing(os.fdatasync), synced_all
 
@@ -306,6 +303,13 @@ def _messages_recorded(log: Recorder) -> None:
     receiver.Outbox.post, Registry.hello, Registry.deliver = posted, greeted, delivered
 
 
+def _keep_few_open() -> None:
+    """Have files and folders let go of before a checkpoint, though there are not many."""
+    from lived_daemon.writers import files, rows
+
+    files.MAX_FOLDERS, rows.MAX_OPEN = 6, 6
+
+
 def _record() -> None:
     log = Recorder(os.environ["RECORD_LOG"], os.environ["RECORD_ROOT"], int(os.environ.get("RECORD_DEATH", "0")))
     known = (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids)
@@ -317,6 +321,7 @@ def _record() -> None:
     for able in known:  # the standard library asks there what the platform can do
         able.update({getattr(os, name) for name in names if before[name] in able})
     _messages_recorded(log)
+    _keep_few_open()
 
 
 if "RECORD_LOG" in os.environ and sys.orig_argv[1:4] == ["-m", "lived_daemon.cli", "serve"]:
