@@ -18,7 +18,7 @@ from typing import Any
 import msgpack
 from fault_kit import daemon_pid, wait_until
 from lived_protocol import events, frames
-from power_disk import Content, Disk
+from power_disk import EXTREMES, Content, Disk, Policy, chance
 
 _RECORDED = Path(__file__).with_name("recorded")
 
@@ -186,7 +186,15 @@ class History:
         return list(self.streams())[:count], content
 
 
-def sample(history: History, count: int, rng: random.Random) -> set[int]:
-    """So many moments, spread over the whole history by chance; those at its ends are among them."""
-    total = len(history.records())
-    return set(range(total + 1)) if count >= total else {0, total, *rng.sample(range(total), count)}
+def sample(history: History, count: int, rng: random.Random) -> dict[int, Policy]:
+    """So many moments, and what becomes then of what is not synced.
+
+    Half of them are those at which something has just been said to be safe, the last among them, and nothing else is
+    kept; the others come by chance.
+    """
+    records = history.records()
+    said = [number for number, record in enumerate(records, 1) if record[0] in ("safe", "answer")]
+    chosen = {said[-1], *rng.sample(said, min(len(said), count // 2))}
+    others = rng.sample(range(len(records) + 1), min(len(records), count - len(chosen)))
+    by_chance = {number: rng.choice([*EXTREMES, chance(rng)]) for number in others}
+    return by_chance | dict.fromkeys(chosen, EXTREMES[0])

@@ -8,6 +8,7 @@ and so are the checksums and the names that are made of them.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -233,14 +234,20 @@ def _shown(data: bytes | None) -> str:
     return "a folder" if data is None else f"{len(data)} bytes {data[:60]!r}...{data[-60:]!r}"
 
 
-def run_all(replays: Iterable[Replay], folder: Path) -> tuple[int, list[str]]:
-    """Run all of them, some side by side; how many there were, and what went wrong in the first few."""
+def run_all(
+    replays: Iterable[Replay], folder: Path, least: int = 0, seconds: float = math.inf
+) -> tuple[int, list[str]]:
+    """Run them, some side by side: the ``least`` first, and more for so many seconds.
+
+    How many there were, and what went wrong in the first few.
+    """
     waiting = iter(replays)
+    end = time.monotonic() + seconds
     running: list[tuple[Replay, Iterator[None], float]] = []
     wrong: list[str] = []
     count = 0
     while True:
-        while len(running) < TOGETHER and len(wrong) < 5:
+        while len(running) < TOGETHER and len(wrong) < 5 and (count < least or time.monotonic() < end):
             replay = next(waiting, None)
             if replay is None:
                 break

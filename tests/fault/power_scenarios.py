@@ -104,16 +104,16 @@ def reused(history: History, folder: Path, _: random.Random) -> None:
 
 
 def restarted(history: History, folder: Path, rng: random.Random) -> None:
-    """A run over which the daemon dies twice, anywhere."""
+    """A run over which the daemon dies three times, first before it has a checkpoint."""
     artifact = _artifact(history, folder)
-    history.serve(rng.randint(20, 150))
+    history.serve(rng.randint(20, 60))
     with Live(str(history.work / "a" / "run"), report=None) as live:
         log_everything(live, 0, 9, artifact)
-        for first, death in ((9, rng.randint(1, 60)), (18, 0)):
+        for first, death in ((9, rng.randint(60, 120)), (18, rng.randint(1, 60)), (27, 0)):
             log_rows_until(live, history, first)
             history.serve(death)
             if death == 0:
-                log_everything(live, 2000, 2012, artifact)
+                log_everything(live, 4000, 4012, artifact)
         keep_copies(folder)
     history.final()
     keep_copies(folder, back=True)

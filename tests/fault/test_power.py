@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from power_replay import Replay, compare, run_all
 from power_scenarios import SCENARIOS
 from ruamel.yaml import YAML
 
-#: Power cuts per scenario that are followed to the end (POWER_CUTS); all there are, each with every policy, with the
-#: marker ``soak``.
-CUTS = int(os.environ.get("POWER_CUTS", "25"))
+#: Power cuts per scenario that are followed to the end: at least so many, at most so many, and none begun after so many
+#: seconds. POWER_CUTS asks for a number of them; all there are, each with every policy, come with the marker ``soak``.
+LEAST, MOST, SECONDS = 10, 40, 2.5
+ASKED = int(os.environ.get("POWER_CUTS", "0"))
 #: Chances at each moment, beside the extremes.
 CHANCES = 2
 
@@ -82,14 +84,12 @@ def test_the_next_daemon_comes_to_the_same_tree_from_any_power_cut(
 ) -> None:
     """Moments and policies by chance."""
     history = record(name)
-    chosen = sample(history, CUTS, rng)
-    replays = (
-        _replay(history, moment, policy, rng)
-        for moment in history.moments()
-        if moment.number in chosen
-        for policy in [rng.choice([*EXTREMES, chance(rng)])]
-    )
-    _assert_all_right(name, history, replays)
+    chosen = sample(history, ASKED or MOST, rng)
+    replays = [
+        _replay(history, moment, chosen[moment.number], rng) for moment in history.moments() if moment.number in chosen
+    ]
+    rng.shuffle(replays)
+    _assert_all_right(name, history, replays, ASKED or LEAST, SECONDS)
 
 
 @pytest.mark.soak
@@ -113,8 +113,10 @@ def _replay(history: History, moment: Moment, policy: Policy, rng: random.Random
     return Replay(history, moment, moment.disk.without_power(policy, rng), label, "_over" in label)
 
 
-def _assert_all_right(name: str, history: History, replays: Iterator[Replay]) -> None:
-    count, wrong = run_all(replays, history.root.parent)
+def _assert_all_right(
+    name: str, history: History, replays: Iterable[Replay], least: int = 0, seconds: float = math.inf
+) -> None:
+    count, wrong = run_all(replays, history.root.parent, least, seconds)
     content = history.finals[-1][1]
     rows = sum(data.count(b"\n") for path, data in content.items() if data and path.endswith(".tsv"))
     files = sum(data is not None for data in content.values())
