@@ -90,8 +90,8 @@ class History:
 
     # -- recording -----------------------------------------------------------------------------------------------------
 
-    def serve(self, death: int = 0) -> None:
-        """Start a daemon, which dies behind ``death`` operations where that is given."""
+    def serve(self, death: int | str = "") -> None:
+        """Start a daemon, which dies behind ``death`` operations, or when a file has just got that name."""
         if not self._log.exists():
             self._base = [
                 (os.stat(os.path.dirname(path)).st_ino, os.path.basename(path), os.stat(path).st_ino, content)

@@ -147,6 +147,7 @@ class Replay:
         self._done = set(moment.done)
         self._heard = set(moment.heard)
         self._together = together
+        self._odd = bool(moment.number % 2)
         self._producers, self._final = history.final_of(moment)
 
     def run(self, to: Path) -> Iterator[None]:
@@ -194,7 +195,13 @@ class Replay:
                 yield from trainer.finish(registry)
 
     def _at_once(self, registry: Registry, trainers: list[Trainer]) -> Iterator[None]:
-        """All at once; but who had not been heard begins when the one before is so far."""
+        """All at once; but who had not been heard begins when the one before is so far.
+
+        Where all had been told something, the first may as well be through before another comes.
+        """
+        if self._odd and all(self._safe.get(trainer.producer) for trainer in trainers):
+            yield from self._in_turn(registry, trainers[:1])
+            trainers = trainers[1:]
         for number, trainer in enumerate(trainers):
             if number and trainer.producer not in self._heard:
                 yield from trainers[number - 1].send_before(registry, trainer.run["opened"])

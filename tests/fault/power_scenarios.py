@@ -41,9 +41,9 @@ def log_everything(live: Live, first: int, last: int, artifact: Path) -> None:
             live.log_artifact(artifact / "weights", copy=True, cache=False)
             live.log_artifact(artifact, copy=True, cache=False)
         live.next_step()
-        if step % 10 == 9:
+        if step % 12 == 11:
             live.flush()
-        time.sleep(0.005)  # so that there are checkpoints between
+        time.sleep(0.025)  # so that there are checkpoints, and more of them than documents are written
 
 
 def _artifact(history: History, folder: Path) -> Path:
@@ -104,16 +104,18 @@ def reused(history: History, folder: Path, _: random.Random) -> None:
 
 
 def restarted(history: History, folder: Path, rng: random.Random) -> None:
-    """A run over which the daemon dies three times, first before it has a checkpoint."""
+    """A run over which the daemon dies four times, first before it has a checkpoint, and once within one."""
     artifact = _artifact(history, folder)
     history.serve(rng.randint(20, 60))
     with Live(str(history.work / "a" / "run"), report=None) as live:
         log_everything(live, 0, 9, artifact)
-        for first, death in ((9, rng.randint(60, 120)), (18, rng.randint(1, 60)), (27, 0)):
-            log_rows_until(live, history, first)
+        for number, death in enumerate((rng.randint(60, 120), rng.randint(1, 60), "checkpoint")):
+            log_rows_until(live, history, 1000 * number)
             history.serve(death)
-            if death == 0:
-                log_everything(live, 4000, 4012, artifact)
+        log_rows_until(live, history, 3000)
+        live.log_param("p0", 3)
+        history.serve()
+        log_everything(live, 4000, 4012, artifact)
         keep_copies(folder)
     history.final()
     keep_copies(folder, back=True)
@@ -121,7 +123,7 @@ def restarted(history: History, folder: Path, rng: random.Random) -> None:
 
 def log_rows_until(live: Live, history: History, first: int) -> None:
     """Rows, until the daemon has died of them."""
-    for step in range(first * 100, first * 100 + 900):
+    for step in range(first + 100, first + 1000):
         live.step = step
         live.log_metric("loss", float(step))
         live.log_metric("group/a", float(step))

@@ -30,7 +30,7 @@ from ruamel.yaml import YAML
 
 #: Power cuts per scenario that are followed to the end: at least so many, at most so many, and none begun after so many
 #: seconds. POWER_CUTS asks for a number of them; all there are, each with every policy, come with the marker ``soak``.
-LEAST, MOST, SECONDS = 10, 40, 2.5
+LEAST, MOST, SECONDS = 10, 40, 2.0
 ASKED = int(os.environ.get("POWER_CUTS", "0"))
 #: Chances at each moment, beside the extremes.
 CHANCES = 2

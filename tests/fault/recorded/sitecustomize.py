@@ -18,7 +18,8 @@ happened, files and folders named by their inode; and for each message that says
 ``answer``                             producer, number; the same
 =====================================  ================================================================================
 
-With ``RECORD_DEATH`` the daemon kills itself behind so many operations. Nothing of lived's own knows of this.
+With ``RECORD_DEATH`` the daemon kills itself behind so many operations, or when a file has just got that name. Nothing
+of lived's own knows of this.
 """
 
 from __future__ import annotations
@@ -43,20 +44,21 @@ _builtin_open = builtins.open
 class Recorder:
     """Appends to the log, which outlives the process."""
 
-    def __init__(self, path: str, root: str, death: int) -> None:
+    def __init__(self, path: str, root: str, death: str) -> None:
         import msgpack
 
         self._pack: Callable[[Any], bytes] = msgpack.packb
         self._fd = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._root = root
-        self._left = death
+        self._left = int(death) if death.isdecimal() else 0
+        self._last_name = death
 
     def add(self, *record: Any) -> None:
         """Write one record; a record of the disk may be the last."""
         _write(self._fd, self._pack(record))
         if record[0] not in ("hello", "data", "ask", "safe", "answer"):
             self._left -= 1
-            if self._left == 0:
+            if self._left == 0 or (record[0] == "rename" and record[4] == self._last_name):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def _is_below(self, path: str) -> bool:
@@ -311,7 +313,7 @@ def _keep_few_open() -> None:
 
 
 def _record() -> None:
-    log = Recorder(os.environ["RECORD_LOG"], os.environ["RECORD_ROOT"], int(os.environ.get("RECORD_DEATH", "0")))
+    log = Recorder(os.environ["RECORD_LOG"], os.environ["RECORD_ROOT"], os.environ.get("RECORD_DEATH", ""))
     known = (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids)
     names = ("open", "mkdir", "rename", "unlink", "rmdir", "truncate")
     before = {name: getattr(os, name) for name in names}

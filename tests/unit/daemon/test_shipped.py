@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from lived_daemon import checkpoint
+from lived_daemon.checkpoint import Store
 from lived_daemon.runs import commands
+from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.registry import Registry
 from lived_protocol import PROTOCOL_VERSION, __version__, drops, events, frames, messages, places, segments
 
@@ -24,10 +26,10 @@ NOW = 10**18
 class Wire:
     """A daemon's runs without its socket: messages are handed in, and what it posts is kept."""
 
-    def __init__(self, home: Path, address: str = "tcp://127.0.0.1:1") -> None:
+    def __init__(self, home: Path, address: str = "tcp://127.0.0.1:1", fsync: bool = False) -> None:
         self.home = home
         self.posted: list[messages.Message] = []
-        self.registry = Registry(str(home), False, lambda _, message: self.posted.append(message), address)
+        self.registry = Registry(str(home), fsync, lambda _, message: self.posted.append(message), address)
 
     def greet(self, run: dict[str, Any], first: int = 0, producer: bytes = PRODUCER) -> None:
         """Say hello, and wait for the welcome."""
@@ -311,6 +313,29 @@ def test_the_rank_that_ends_last_finishes_a_run_of_which_another_died(
     wire.answer(2, len(living), b"l" * 16)
     assert wire.states == ["ended"]
     assert rows(tmp_path / "run") == [0, 1, 2]
+
+
+def test_rows_that_another_process_resumes_upon_are_on_the_disk_before_it_counts_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under ``--fsync``: the first has had no checkpoint since, and never has one of this directory again."""
+    done: list[str] = []
+    save, sync = Store.save, os.fsync
+    monkeypatch.setattr(Store, "save", lambda *args: (done.append("checkpoint"), save(*args)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd)))
+    monkeypatch.setattr(Cuts, "is_time", lambda *_: False)
+    wire, run = Wire(tmp_path / "home", fsync=True), described(tmp_path / "run")
+    wire.greet(run)
+    wire.send(messages.Data(0, b"".join(stream(run, 5))))
+    wire.until((tmp_path / "run" / "plots" / "metrics" / "a.tsv").exists, "its rows are written")
+    assert done == []
+    other = described(tmp_path / "run", run_id="next", opened=NOW * 2, resume=True, pid=NOBODY + 1)
+    wire.greet(other, producer=b"n" * 16)
+    wire.send(messages.Data(0, (later := b"".join(stream(other, 0)))), b"n" * 16)
+    wire.answer(1, len(later), b"n" * 16)
+    wire.registry.close(30.0)
+    assert str(tmp_path / "run" / "plots" / "metrics" / "a.tsv") in done[: done.index("checkpoint")]
+    assert rows(tmp_path / "run") == [0, 1, 2, 3, 4]
 
 
 def test_a_producer_that_never_logged_leaves_no_active_run(tmp_path: Path, begin: Callable[[], Wire]) -> None:
