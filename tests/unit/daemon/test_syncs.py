@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lived_daemon import checkpoint, system
 from lived_daemon.checkpoint import Checkpoint, Store
+from lived_daemon.receipt import Receipt
 from lived_daemon.runs.output import Output
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers.artifacts import copy_into
@@ -94,7 +95,7 @@ def test_what_is_cut_back_is_synced_and_nothing_else(tmp_path: Path, done: Done)
     folder.mkdir(parents=True)
     for name in ("long", "right"):
         (folder / f"{name}.tsv").write_bytes(b"step\tx\n0\t1\n")
-    writer = RowWriter(tree, {"plots/metrics/long.tsv": 7, "plots/metrics/right.tsv": 11})
+    writer = RowWriter(tree, {"plots/metrics/long.tsv": 7, "plots/metrics/right.tsv": 11}, Receipt())
     writer.cut_back()
     assert synced(done) == ["plots/metrics/long.tsv"]
     assert (folder / "long.tsv").read_bytes() == b"step\tx\n"
@@ -105,7 +106,7 @@ def test_what_is_cut_back_is_synced_and_nothing_else(tmp_path: Path, done: Done)
 def test_rows_are_synced_once_per_checkpoint(tmp_path: Path, done: Done) -> None:
     """Not per row, not per tick."""
     tree = Tree(str(tmp_path), 0o022, fsync=True)
-    writer = RowWriter(tree, {})
+    writer = RowWriter(tree, {}, Receipt())
     for step in range(5):
         writer.add("a", (0, step, 2, 1.0))
         writer.flush()
@@ -179,7 +180,7 @@ def test_what_dvc_has_written_is_synced_before_its_job_is_done(
 def test_without_fsync_nothing_is_synced(tmp_path: Path, done: Done) -> None:
     """``--fsync never``: no file, no folder."""
     tree = Tree(str(tmp_path / "run"), 0o022)
-    writer = RowWriter(tree, {"plots/metrics/b.tsv": 0})
+    writer = RowWriter(tree, {"plots/metrics/b.tsv": 0}, Receipt())
     tree.replace("plots/images/a.png", b"x")
     (tmp_path / "run" / "plots" / "metrics").mkdir()
     (tmp_path / "run" / "plots" / "metrics" / "b.tsv").write_bytes(b"half a row")
