@@ -79,19 +79,23 @@ class Segment:
 def make_segment(folder: str, first: int, capacity: int, producer: bytes) -> Segment:
     """Allocate and map a segment file for frames from position ``first`` on.
 
+    It has another name until its head is stored: whoever reads meanwhile, or after a death, would take it for damaged.
+
     Raises:
         OSError: the disk has no room, or the folder cannot be written; nothing is left behind.
     """
     path = os.path.join(folder, segments.file_name(first))
+    making = path + segments.MAKING
     size = segments.HEAD_SIZE + capacity
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         system.allocate(fd, size)
         os.pwrite(fd, segments.pack_head(first, capacity, producer), 0)
         mapped = mmap.mmap(fd, size, flags=_POPULATE) if hasattr(mmap, "MAP_SHARED") else mmap.mmap(fd, size)
+        os.rename(making, path)
     except OSError:
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            os.unlink(making)
         raise
     finally:
         os.close(fd)
@@ -107,6 +111,8 @@ def memory_segment(first: int, capacity: int, producer: bytes) -> Segment:
 
 def name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool:
     """Give a spare segment its first position; False where its file is not there any more."""
+    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
+    spare.first = first
     path = os.path.join(folder, segments.file_name(first))
     if spare.path is not None:
         try:
@@ -114,6 +120,4 @@ def name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool
         except OSError:
             return False
         spare.path = path
-    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
-    spare.first = first
     return True

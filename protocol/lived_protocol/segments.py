@@ -18,6 +18,8 @@ HEAD_SIZE = 64
 #: Offset of ``committed`` in the file: 8-byte aligned, so that storing it is one indivisible store.
 COMMITTED_OFFSET = 48
 SUFFIX = ".seg"
+#: What a segment's name has at its end until the head is stored; readers pass it over.
+MAKING = ".new"
 #: First position in the name of a segment that is only being prepared; readers pass it over.
 SPARE = 0xFFFF_FFFF_FFFF_FFFF
 
