@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import mmap
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -326,8 +327,18 @@ class Journal:
             self._closed = True
             self._end = 0
 
-    def forsake(self) -> None:
-        """In a forked child, where the journal is the parent's: whoever is inside an append must not go on with it."""
+    def disown(self) -> None:
+        """In a forked child, whose parent goes on with the journal: nothing reaches it from here.
+
+        Where a signal handler has forked in the middle of an append, the child returns into that append; what it does
+        there goes to memory that nobody reads. (Not so in the moment in which a segment's file is made.)
+        """
+        if self._is_owned():
+            nowhere = memory_segment(0, len(self._map), self.producer)
+            self._segments, self._map, self._words = [nowhere], nowhere.map, nowhere.words
+            self.folder, self._spare = os.devnull, None
+            self.drops = Drops(os.devnull)
+            self._warned.add("disk")
         self._closed = True
         self._end = 0
         self._deferred.clear()

@@ -39,6 +39,8 @@ class Story:
     position, the daemon has acknowledged.
     """
 
+    journal: Journal
+
     def __init__(self, folder: Path, tell: Callable[[], object] = int) -> None:
         self.folder = folder
         self.returned = 0
@@ -47,7 +49,7 @@ class Story:
 
     def run(self) -> None:
         """All of it, with a new journal."""
-        journal = Journal(str(self.folder), PRODUCER, 1 << 20, SEGMENT)
+        journal = self.journal = Journal(str(self.folder), PRODUCER, 1 << 20, SEGMENT)
         borders = [0]
         for number in range(24):
             if number == 13:
@@ -130,8 +132,18 @@ def test_between_any_two_bytecodes_all_that_returned_is_whole(tmp_path: Path) ->
 @pytest.mark.timeout(120)
 def test_a_process_that_is_killed_between_two_bytecodes_leaves_all_that_returned(tmp_path: Path) -> None:
     """Processes die by SIGKILL in the middle of the journal's code, at moments that cover all of it evenly."""
-    whole = Story(tmp_path / "whole" / PRODUCER.hex())
-    total = 0
+    whole, total = _lived_whole(tmp_path / "whole" / PRODUCER.hex())
+    for death in range(DEATHS):
+        folder = tmp_path / f"{death:032x}"
+        returned = _die(folder, death * total // DEATHS)
+        released = max(each for each in whole.released if each[0] <= returned)
+        assert returned == 0 or folder.exists()
+        assert_whole(folder, released, returned)
+
+
+def _lived_whole(folder: Path) -> tuple[Story, int]:
+    """The story without a death, and how many bytecodes it has."""
+    whole, total = Story(folder), 0
 
     def count(number: int, _: FrameType) -> None:
         nonlocal total
@@ -139,12 +151,7 @@ def test_a_process_that_is_killed_between_two_bytecodes_leaves_all_that_returned
 
     with between_bytecodes(count):
         whole.run()
-    for death in range(DEATHS):
-        folder = tmp_path / f"{death:032x}"
-        returned = _die(folder, death * total // DEATHS)
-        released = max(each for each in whole.released if each[0] <= returned)
-        assert returned == 0 or folder.exists()
-        assert_whole(folder, released, returned)
+    return whole, total
 
 
 def _die(folder: Path, at: int) -> int:
@@ -170,3 +177,49 @@ def _live_until(at: int, story: Story) -> None:
             story.run()
     finally:
         os._exit(1)
+
+
+@pytest.mark.timeout(120)
+def test_a_child_that_goes_on_in_an_append_of_its_parents_does_not_reach_the_journal(tmp_path: Path) -> None:
+    """A signal handler may fork in the middle of an append, and both return from it: the journal is the parent's."""
+    fork, forked = 0, True
+    while forked:
+        story = Story(tmp_path / f"{fork:032x}")
+        forked = _fork_at(fork, story)
+        assert_whole(story.folder, story.released[-1], story.returned)
+        fork += 1
+    assert fork > 100
+
+
+def _fork_at(at: int, story: Story) -> bool:
+    """Live the story, and fork at this line of an append; the child goes on when the parent is done. Whether it was."""
+    reads, writes = os.pipe()
+    count, pid = 0, -1
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count, pid
+        if frame.f_code.co_filename != journal_module.__file__ or "append" not in frame.f_code.co_name:
+            return None
+        if event == "line" and hasattr(story, "journal"):
+            count += 1
+            if count == at + 1:
+                pid = os.fork()
+            if pid == 0:
+                sys.settrace(None)
+                story.journal.disown()
+                os.close(writes)
+                os.read(reads, 1)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        story.run()
+    finally:
+        if pid == 0:
+            os._exit(0)
+        sys.settrace(before)
+    os.close(writes)
+    os.close(reads)
+    assert pid < 0 or os.waitpid(pid, 0)[1] == 0
+    return pid > 0

@@ -487,7 +487,7 @@ def test_a_child_forked_by_a_handler_while_a_call_waits_leaves_the_journal_to_it
             assert os.waitpid(pid, 0)[1] == 0
             journal.release(journal.committed)
         else:
-            journal.forsake()
+            journal.disown()
 
     clock.on_sleep = fork
     pid = os.getpid()
