@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lived_protocol import events, hello, messages, places
+from lived_protocol import PROTOCOL_VERSION, events, hello, messages, places
 
 from lived import system
 from lived.blocking import BlockingJournal
@@ -83,7 +83,7 @@ class Producer:
 
             meant = {} if self._settings.local else {hello.ENDPOINT: self._settings.endpoint}
             with open(temporary, "w", encoding="utf-8") as file:
-                json.dump({**run, **meant}, file)
+                json.dump({**run, hello.FORMAT: PROTOCOL_VERSION, **meant}, file)
             os.replace(temporary, os.path.join(self.folder, "producer.json"))
             return lock
         except OSError:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
+from lived_protocol.hello import versions_differ
 
 from lived import fork
 from lived.discovery import Discovery
@@ -33,6 +34,10 @@ BUSY_SECONDS, IDLE_SECONDS = 0.02, 0.1
 CHECK_SECONDS = 0.25
 #: With something owed and nothing heard for so long, the daemon is greeted anew; doubles up to the second. Seconds.
 SILENCE_SECONDS, LONGEST_SILENCE = 1.0, 30.0
+#: After an error that nobody has foreseen the thread begins anew; the pause doubles up to the second. Seconds.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+#: After so many of them without anything acknowledged in between, nobody should wait any more.
+HOPELESS_AFTER = 8
 
 
 class Fault(NamedTuple):
@@ -108,6 +113,8 @@ class Shipper:
         self._limit = 0
         self._welcomed = False
         self._refused = ""
+        self._failures = 0
+        self._failed_of: set[str] = set()
         self._heard = 0.0
         self._silence = SILENCE_SECONDS
         self._checked = 0.0
@@ -144,10 +151,10 @@ class Shipper:
             return self._refused
         if self._discovery.hopeless:
             return f"no daemon stays: {self._discovery.reason}"
-        if not self._thread.is_alive() and self._stop.is_set():
-            return "this process is ending, or the run has been ended"
         if not self._thread.is_alive():
-            return "the shipper thread has ended; this is a fault of lived's own, its traceback is in the log"
+            return "this process is ending, or the run has been ended"
+        if self._failures >= HOPELESS_AFTER:
+            return "the shipper thread fails again and again, which is a fault of lived's own; see its traceback"
         return ""
 
     def backlog(self) -> tuple[int, int]:
@@ -171,6 +178,16 @@ class Shipper:
 
     def _main(self) -> None:
         try:
+            while not self._ship():
+                self._stop.wait(min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE))
+        finally:
+            os.close(self._wake_read)
+            write, self._wake_write = self._wake_write, -1
+            os.close(write)
+
+    def _ship(self) -> bool:
+        """Ship until told to stop; False after an error that nobody has foreseen: begin anew."""
+        try:
             self._journal.tend()  # so that it knows its reader from the first
             self._discovery.ensure()
             with fork.undivided:
@@ -178,12 +195,16 @@ class Shipper:
 
             with zmq.Context() as context:
                 self._loop(zmq, context)
-        except Exception:
-            logger.exception("lived's shipper thread failed; what is logged stays in the journal")
-        finally:
-            os.close(self._wake_read)
-            write, self._wake_write = self._wake_write, -1
-            os.close(write)
+        except Exception as exc:
+            self._failures += 1
+            self._welcomed = False
+            self._checked = 0.0
+            kind = f"{type(exc).__name__}: {exc}"
+            if kind not in self._failed_of:
+                self._failed_of.add(kind)
+                logger.exception("lived's shipper thread has failed, and begins anew; nothing that is logged is lost")
+            return self._stop.is_set()
+        return True
 
     def _loop(self, zmq: Any, context: zmq.Context[Any]) -> None:
         socket = self._connect(zmq, context)
@@ -246,14 +267,16 @@ class Shipper:
 
     def _look_after_daemon(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
         now = time.monotonic()
-        if not self._owed() or self._refused or now - self._checked < CHECK_SECONDS:
+        if not self._owed() or now - self._checked < CHECK_SECONDS:
             return
         self._checked = now
+        patient = self._welcomed or self._refused
         if not self._discovery.ensure():
             self._heard = 0.0
             self._welcomed = False
+            self._refused = ""  # whoever has refused us is gone
             self._silence = SILENCE_SECONDS
-        elif now - self._heard > (self._silence if self._welcomed else min(self._silence, SILENCE_SECONDS)):
+        elif now - self._heard > (self._silence if patient else min(self._silence, SILENCE_SECONDS)):
             self._hello(zmq, socket)
             self._silence = min(self._silence * 2, LONGEST_SILENCE)
 
@@ -305,13 +328,16 @@ class Shipper:
     def _handle(self, zmq: Any, socket: zmq.Socket[Any], message: messages.Message) -> None:
         if isinstance(message, messages.Acknowledge):
             self._silence = SILENCE_SECONDS
+            self._failures = 0
             self._limit = message.limit
             if message.position > self.acknowledged:
                 self.acknowledged = message.position
                 self._discovery.progressed()
                 self._journal.release(message.position)
         elif isinstance(message, messages.Welcome):
-            if message.position < 0:
+            if message.protocol != PROTOCOL_VERSION:
+                self._refuse_daemon(message)
+            elif message.position < 0:
                 self._hello(zmq, socket)
             else:
                 self._begin(message)
@@ -322,14 +348,29 @@ class Shipper:
                 wait.reached.set()
         elif isinstance(message, messages.Fault):
             if message.fatal:
-                self._refused = message.cause
-            self._on_fault(Fault(message.time, message.run_id, message.event, message.cause))
+                self._be_refused(message)
+            else:
+                self._on_fault(Fault(message.time, message.run_id, message.event, message.cause))
+
+    def _be_refused(self, fault: messages.Fault) -> None:
+        """The daemon will have nothing of us. It is asked again now and then: another one may be in its place."""
+        self._silence = LONGEST_SILENCE
+        if fault.cause != self._refused:
+            self._refused = fault.cause
+            self._on_fault(Fault(fault.time, fault.run_id, fault.event, fault.cause))
+
+    def _refuse_daemon(self, welcome: messages.Welcome) -> None:
+        """A daemon that does not compare versions, and is of another one."""
+        here = (__version__, PROTOCOL_VERSION)
+        cause = versions_differ(here, self._settings.endpoint, (welcome.version, welcome.protocol))
+        self._be_refused(messages.Fault(time.time_ns(), str(self._run.get("run_id")), "version", cause, fatal=True))
 
     def _begin(self, welcome: messages.Welcome) -> None:
         """Send from the position the daemon names, and ask again for every barrier still open."""
         self._sent = max(welcome.position, self._journal.first)
         self._limit = welcome.limit
         self._welcomed = True
+        self._refused = ""
         self._silence = SILENCE_SECONDS
         with self._waits_lock:
             for wait in self._waits.values():

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lived_protocol import PROTOCOL_VERSION
+
 #: Keys that every hello has, with the type of each.
 _NEEDED: dict[str, type] = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
 #: In ``producer.json``: the address of the daemon that the journal is for; not there for the embedded one.
@@ -17,6 +19,8 @@ ENDPOINT = "endpoint"
 END = "end"
 #: In the same hello: how many events of each kind its journal had no room for.
 DROPPED = "dropped"
+#: In ``producer.json``: the version of the format that the journal is written in.
+FORMAT = "format"
 _WILDCARDS = ("*", "0.0.0.0", "[::]")
 
 
@@ -24,7 +28,7 @@ def check_hello(run: object) -> None:
     """Return if ``run`` says what is needed to take a producer in.
 
     Raises:
-        ValueError: it is incomplete; the message names the key.
+        ValueError: it is incomplete, or of a journal in another version; the message names the key or the versions.
     """
     if not isinstance(run, Mapping):
         raise ValueError("it does not say whose it is")
@@ -35,12 +39,22 @@ def check_hello(run: object) -> None:
         raise ValueError(f"the hello's {END!r} is no position")
     if not is_count(run.get(DROPPED, {})):
         raise ValueError(f"the hello's {DROPPED!r} is no count of events per kind")
+    if run.get(FORMAT, PROTOCOL_VERSION) != PROTOCOL_VERSION:
+        raise ValueError(f"it is written in version {run[FORMAT]} of the format, this program reads {PROTOCOL_VERSION}")
 
 
 def is_count(counts: object) -> bool:
     """Whether ``counts`` is so many of each kind."""
     return isinstance(counts, Mapping) and all(
         type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()
+    )
+
+
+def versions_differ(client: tuple[str, int], address: str, daemon: tuple[str, int]) -> str:
+    """What a client and the daemon at ``address`` have to say; each has a version, and that of its format."""
+    return (
+        f"this client is lived {client[0]} (format {client[1]}), the daemon at {address} is lived {daemon[0]} "
+        f"(format {daemon[1]}); run `lived stop`, or install the same version on both sides"
     )
 
 
