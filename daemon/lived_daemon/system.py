@@ -34,6 +34,17 @@ class FileLock:
         os.pwrite(self._fd, content, 0)
         os.ftruncate(self._fd, len(content))
 
+    @property
+    def stands(self) -> bool:
+        """Whether the file is still there for others to find; False once it, or a folder above it, was deleted."""
+        try:
+            found, own = os.stat(self.path), os.fstat(self._fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # a disk that does not answer has lost nothing
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+
     def release(self) -> None:
         """Give the lock up."""
         if self._fd >= 0:

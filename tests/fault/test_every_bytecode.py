@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from journal_reader import left_in
+from left_journals import left_in
 from lived import journal as journal_module
 from lived import segment as segment_module
 from lived.journal import Journal
