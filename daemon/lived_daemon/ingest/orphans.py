@@ -163,6 +163,15 @@ def segment_files(folder: str) -> list[str]:
     return sorted(name for name in names if name.endswith(segments.SUFFIX) and name != spare)
 
 
+def committed(folder: str) -> int:
+    """The position up to which the journal in ``folder`` is written; 0 where that is not to be had."""
+    for name in reversed(segment_files(folder)):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError, DamagedSegmentError), open(path, "rb") as file:
+            return segments.unpack_head(file.read(segments.HEAD_SIZE), os.fstat(file.fileno()).st_size).end
+    return 0
+
+
 def pieces(folder: str, position: int) -> Iterator[tuple[int, bytes]]:
     """What the journal in ``folder`` holds from ``position`` on, as ``(position, bytes)``.
 

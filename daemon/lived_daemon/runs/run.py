@@ -13,6 +13,7 @@ from collections.abc import Callable
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
+from lived_daemon.ingest import orphans
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
@@ -68,7 +69,8 @@ class Run:
             self._cuts.begin_anew()  # the id was used before, and another run has had the directory since
         elif state:
             self.state = RunState.load(self._cuts.checkpoint.state)
-            self._directory.moved_to(self.state.run["directory"], self.state.run.get("ignore_before", 0))
+            run = self.state.run
+            self._directory.moved_to(run["directory"], run.get("ignore_before", 0), run.get("ignore_until", {}))
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +84,7 @@ class Run:
             event = events.decode(body)
             if isinstance(event, events.Open):
                 return self._begin(event, feed, position)
-            if event.time < self._directory.ignore_before:
+            if self._directory.ignores(feed.producer.hex(), position, event.time):
                 return True
             if not self.state.run and not self._begin_late(feed):
                 return False
@@ -124,7 +126,9 @@ class Run:
         if self._directory.moved:
             self.state.run = self._directory.moved_run(event.run)  # it is made when something lands there
             return True
-        run = event.run
+        # Whatever the clock said: it was opened behind the run that had the directory before.
+        run = {**event.run, "opened": max(event.run["opened"], self._directory.taken + 1)}
+        event = event._replace(run=run)
         existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
         begun = self.state.begin(event, existing)
         if existing is None:
@@ -217,7 +221,8 @@ class Run:
         """A later run has taken the directory: what was logged before is gone with it, the rest goes beside it."""
         self.let_go()
         run = self.state.run
-        self._directory.move(time_taken)
+        positions = {feed.producer.hex(): logged(feed) for feed in self._intake.feeds.values()}
+        self._directory.move(time_taken, positions)
         self.state = RunState(run=self._directory.moved_run(run) if run else {})
         self._cuts.begin_anew()
 
@@ -284,3 +289,8 @@ class Run:
         if save:
             output.finish_dvc()
         return self._drain()
+
+
+def logged(feed: Feed) -> int:
+    """How far a producer has logged, as far as can be seen from here."""
+    return max(feed.session.received, orphans.committed(feed.journal) if feed.journal else 0)

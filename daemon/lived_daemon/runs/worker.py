@@ -30,7 +30,7 @@ from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.output import explain
-from lived_daemon.runs.run import OvertakenError, Run
+from lived_daemon.runs.run import OvertakenError, Run, logged
 from lived_daemon.runs.telling import RETRY_SECONDS, Teller
 from lived_daemon.writers.files import sync_file
 
@@ -78,6 +78,7 @@ class Worker:
         self._closing: float | None = None
         self._asked_to_move: commands.Move | None = None
         self._completing = False
+        self._logged: dict[bytes, int] = {}
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -216,6 +217,7 @@ class Worker:
         feeds = list(self.intake.feeds.values())
         if move.keep and not self._completing:
             self._completing = True
+            self._logged = {feed.producer: logged(feed) for feed in feeds}
             for feed in feeds:
                 if feed.journal and feed.rest is None and not feed.gone:
                     feed.rest = orphans.pieces(feed.journal, feed.session.received)
@@ -228,13 +230,18 @@ class Worker:
 
     def _is_later(self, feed: Feed, move: commands.Move) -> bool:
         """Whether what is to be applied next was logged when the directory was another run's already."""
-        _, body = feed.frames[0]
+        end, body = feed.frames[0]
         try:
-            return events.decode(body).time >= move.time
+            at = events.decode(body).time
+            # What was there then, and is of a time still to come, is from before the clock was set back.
+            return at >= move.time and not (at > time.time_ns() and end <= self._logged.get(feed.producer, 0))
         except InvalidEventError:
             return False
 
     def _move(self, move: commands.Move) -> None:
+        if self.directory.moved:  # as the daemon before this one has been told, too
+            move.released.set()
+            return
         taken = self.directory.path
         self._run.move(move.time)
         move.released.set()
