@@ -70,3 +70,7 @@ class Drops:
             os.close(fd)
         self._words = words
         self.on_disk = True
+
+    def close(self) -> None:
+        """Let go of the file; what was counted can still be asked for."""
+        self._words = memoryview(bytearray(self._words)).cast("Q")

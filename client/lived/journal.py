@@ -350,6 +350,7 @@ class Journal:
         with self._lock:
             self._closed = True
             self._end = 0
+            self.drops.close()
             kept, self._spare = [*self._segments, *([self._spare] if self._spare else [])], None
         for segment in kept:
             if delete or segment.path is None or segment.path.endswith(segments.file_name(segments.SPARE)):
