@@ -89,6 +89,7 @@ class Tree:
             missing.append(path)
             path = os.path.dirname(path)
         for path in reversed(missing):
+            self._is_placed = not self.fsync
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, self._folder_mode)
                 os.chmod(path, self._folder_mode)
@@ -127,7 +128,6 @@ class Tree:
         if not path:
             self.make_root()
             fd = self._open(self.root, _FOLDER & ~os.O_NOFOLLOW)
-            self._is_placed = not self.fsync
         else:
             above, _, name = path.rpartition("/")
             fd = self._open_folder(self.folder(above), name, path)
@@ -258,6 +258,7 @@ class Tree:
         """Let go of every folder."""
         for path in list(self._folders):
             self._forget(path)
+        self._is_placed = not self.fsync
 
 
 def replace_in(folder: int, name: str, content: bytes, mode: int, fsync: bool, opener: Opener = os.open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,11 @@ def test_a_file_is_on_the_disk_before_its_name_and_its_folder_once_per_checkpoin
     del done[:]
     tree.sync_folders()
     assert synced(done) == ["run/plots/images"]
+    shutil.rmtree(tmp_path / "run")
+    tree.replace("plots/images/e.png", b"x")
+    del done[:]
+    tree.sync_folders()
+    assert sorted(synced(done)) == [".", "run", "run/plots", "run/plots/images"]
     tree.close()
 
 
