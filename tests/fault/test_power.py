@@ -30,7 +30,7 @@ from ruamel.yaml import YAML
 
 #: Power cuts per scenario that are followed to the end: at least so many, at most so many, and none begun after so many
 #: seconds. POWER_CUTS asks for a number of them; all there are, each with every policy, come with the marker ``soak``.
-LEAST, MOST, SECONDS = 10, 40, 2.0
+LEAST, MOST, SECONDS = 8, 30, 1.5
 ASKED = int(os.environ.get("POWER_CUTS", "0"))
 #: Chances at each moment, beside the extremes.
 CHANCES = 2
@@ -184,7 +184,7 @@ class _Said:
                 self._wanted.setdefault(f"{base}/plots/metrics/{event.name}.tsv", []).append((event.step, event.value))
                 summary[event.name.split("/")[-1]] = event.value
             elif isinstance(event, events.Image):
-                self._wanted[f"{base}/plots/images/{event.name}"] = event.data[0]
+                self._wanted[f"{base}/plots/images/{event.name}"] = tuple(event.data[:3])
             elif isinstance(event, events.Plot):
                 self._wanted[f"{base}/plots/custom/{event.name}.json"] = event.step
             elif isinstance(event, events.Curve):

@@ -12,6 +12,7 @@ import pytest
 from lived_daemon import checkpoint, system
 from lived_daemon.checkpoint import Checkpoint, Store
 from lived_daemon.receipt import Receipt
+from lived_daemon.runs.documents import Documents
 from lived_daemon.runs.output import Output
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers.artifacts import copy_into
@@ -156,6 +157,23 @@ def test_no_run_is_forgotten_while_its_journal_can_come_back(
     monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda path, **_: done.append(("forget", os.path.basename(path))))
     checkpoint.forget_oldest(str(tmp_path), fsync=True)
     assert done == [("sync", "journal"), ("forget", "key")]
+
+
+def test_a_dvcyaml_that_is_right_already_is_synced_once(tmp_path: Path, done: Done) -> None:
+    """A daemon that was killed may have written it, and its name may not be on the disk."""
+    file = tmp_path / "dvc.yaml"
+    run = {"directory": str(tmp_path / "run"), "dvc_file": str(file), "umask": 0o022, "cwd": str(tmp_path), "env": {}}
+    state = RunState(run=run, params={"a": 1})
+    for fsync, expected in ((False, []), (True, [".lived", "."]), (True, [".lived", "."])):
+        tree = Tree(run["directory"], 0o022, fsync)
+        documents = Documents(tree, [], lambda path, content: None)
+        for again in (False, True):
+            documents.wanted.dvcyaml = True
+            documents.write(state)
+            assert [path.partition("-")[0] for path in synced(done)] == ([] if again else expected)
+            del done[:]
+        tree.close()
+    assert file.read_text() == "params:\n- run/params.yaml\n"
 
 
 def test_a_copied_artifact_is_on_the_disk_before_its_name(tmp_path: Path, done: Done) -> None:
