@@ -159,8 +159,8 @@ def _begin_locked(
     if here.problem:
         raise KeptError(here.problem)
     for path in set_aside(here):
-        say(left, f"a segment is damaged and set aside as {path}")
-    return Shipment(here, endpoint, settings, lock, say)
+        say(left, f"a segment is damaged and set aside as {path}; what is whole in it is used")
+    return Shipment(look(left.folder) or here, endpoint, settings, lock, say)
 
 
 def _is_taken_here(left: Left, endpoint: str, home: str) -> bool:

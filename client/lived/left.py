@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import re
 import shutil
@@ -14,9 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lived_protocol import drops, hello, places, segments
-from lived_protocol.errors import DamagedDropsError, DamagedSegmentError
+from lived_protocol.errors import DamagedDropsError, DamagedSegmentError, ForeignSegmentError
 
 from lived import system
+
+_IDENTITY = re.compile("[0-9a-f]{32}")
 
 
 class Stored(NamedTuple):
@@ -103,10 +106,12 @@ def look(folder: str) -> Left | None:
     kept: list[Stored] = []
     damaged = [os.path.join(folder, name) for name in names if name.endswith(places.DAMAGED)]
     run, problem = _read_run(folder)
-    for name in segment_names(names):
+    producer = bytes.fromhex(os.path.basename(folder)) if _IDENTITY.fullmatch(os.path.basename(folder)) else None
+    for name in filter(segments.is_name, names):
         path = os.path.join(folder, name)
         try:
-            kept.append(_stored(path))
+            stored = _stored(path, producer)
+            kept += [stored] if stored is not None else []
         except FileNotFoundError:
             continue  # whoever has the journal is done with it
         except DamagedSegmentError:
@@ -115,20 +120,18 @@ def look(folder: str) -> Left | None:
             problem = problem or f"{name} cannot be read: {exc.strerror or exc}"
     if "producer.json" not in names and not kept and not damaged:
         return None
-    stored = tuple(sorted(kept, key=lambda one: one.first))
-    return Left(folder, run, stored, tuple(damaged), problem, dropped=_read_drops(folder))
+    found = tuple(sorted(kept, key=lambda one: one.first))
+    return Left(folder, run, found, tuple(damaged), problem, dropped=_read_drops(folder))
 
 
-def segment_names(names: list[str]) -> list[str]:
-    """The segments among ``names``; one that is only being prepared is none."""
-    spare = segments.file_name(segments.SPARE)
-    return [name for name in names if name.endswith(segments.SUFFIX) and name != spare]
-
-
-def _stored(path: str) -> Stored:
+def _stored(path: str, producer: bytes | None) -> Stored | None:
+    """The segment at ``path``; None where its producer was killed before anything was in it."""
     with open(path, "rb") as file:
-        head = segments.unpack_head(file.read(segments.HEAD_SIZE), os.fstat(file.fileno()).st_size)
-    return Stored(path, head.first, head.end)
+        if not os.fstat(file.fileno()).st_size:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            head = segments.examine(content, producer)
+    return None if head is None else Stored(path, head.first, head.end)
 
 
 def _read_drops(folder: str) -> dict[str, int]:
@@ -142,7 +145,7 @@ def _read_drops(folder: str) -> dict[str, int]:
 
 def _read_run(folder: str) -> tuple[dict[str, Any], str]:
     """What ``producer.json`` says, and what is wrong with it."""
-    if re.fullmatch(r"[0-9a-f]{32}", os.path.basename(folder)) is None:
+    if _IDENTITY.fullmatch(os.path.basename(folder)) is None:
         return {}, "its name is no producer's"
     try:
         with open(os.path.join(folder, "producer.json"), encoding="utf-8") as file:
@@ -161,11 +164,35 @@ def _read_run(folder: str) -> tuple[dict[str, Any], str]:
 
 
 def set_aside(left: Left) -> list[str]:
-    """Rename the segments that cannot be believed; what they are called then."""
-    aside = [path for path in left.damaged if not path.endswith(places.DAMAGED)]
-    for path in aside:
-        os.replace(path, path + places.DAMAGED)
-    return [path + places.DAMAGED for path in aside]
+    """Rename the segments that cannot be believed, and put what is whole in them in their place; the new names."""
+    aside = []
+    for path in left.damaged:
+        if not path.endswith(places.DAMAGED):
+            aside.append(next(name for name in places.damaged_names(path) if not os.path.lexists(name)))
+            mended = _mended(path, left)
+            if mended is None:
+                os.rename(path, aside[-1])
+                continue
+            with open(f"{path}.tmp", "wb") as file:
+                file.write(mended)
+            os.link(path, aside[-1])  # cut short here, the segment stands under its own name still
+            os.replace(file.name, path)
+    return aside
+
+
+def _mended(path: str, left: Left) -> bytes | None:
+    """What can be read in a segment that cannot be believed, as one that can."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        segments.examine(content, left.producer)
+    except ForeignSegmentError:
+        return None
+    except DamagedSegmentError:
+        pass  # as it was found
+    name = os.path.basename(path)
+    names = sorted(filter(segments.is_numbered, os.listdir(left.folder)))
+    return segments.mend(name, content, left.producer, next((other for other in names if other > name), None))
 
 
 def remove(folder: str) -> None:

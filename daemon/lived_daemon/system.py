@@ -60,7 +60,7 @@ def is_locked(path: str) -> bool:
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except OSError:
         return True  # too many open files, say: nobody may be taken for dead because we cannot look

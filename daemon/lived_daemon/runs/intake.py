@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
@@ -17,7 +17,8 @@ from lived_protocol.errors import DamagedDropsError, GapError
 from lived_protocol.hello import DROPPED, END
 from lived_protocol.session import WINDOW, Session
 
-from lived_daemon.ingest import orphans
+from lived_daemon import aside
+from lived_daemon.ingest import journals
 from lived_daemon.runs.feed import Feed
 
 logger = logging.getLogger("lived_daemon")
@@ -72,7 +73,8 @@ class Intake:
     def _miss(self, feed: Feed, position: int, first: int) -> None:
         """What lies between is not to be had any more."""
         if first > position:
-            self._say("journal", f"{first - position} bytes of the journal are missing", feed.producer)
+            where = f", from position {position} on in {feed.journal}" if feed.journal else ""
+            self._say("journal", f"{first - position} bytes of the journal are missing{where}", feed.producer)
 
     def welcome(self, feed: Feed, resumed: dict[str, Any] | None) -> None:
         """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
@@ -101,8 +103,18 @@ class Intake:
         if feed is None or feed.gone:
             return False
         feed.gone = True
-        feed.rest = orphans.pieces(feed.journal, feed.session.received) if feed.journal else None
+        feed.rest = self._pieces(feed) if feed.journal else None
         return True
+
+    def read_along(self, feed: Feed) -> None:
+        """Read from disk what a living producer has not sent yet."""
+        if feed.journal and feed.rest is None and not feed.gone:
+            feed.rest = self._pieces(feed)
+
+    def _pieces(self, feed: Feed) -> Iterator[tuple[int, bytes]]:
+        """What there is on disk behind what has arrived. What belongs to a living producer is left as it is."""
+        complain = (lambda text: self._say("journal", text, feed.producer)) if feed.gone else None
+        return journals.pieces(feed.journal, feed.session.received, complain)
 
     def take_leave(self, feed: Feed) -> None:
         """A producer that has not ended says that nothing more will come: it is gone, and so is its journal."""
@@ -152,7 +164,7 @@ class Intake:
         try:
             piece = next(feed.rest, None)
         except OSError:
-            feed.rest = orphans.pieces(feed.journal, feed.session.received)
+            feed.rest = self._pieces(feed)
             raise
         if piece is None:
             dropped = self._count_drops(feed) if feed.gone else {}
@@ -164,13 +176,16 @@ class Intake:
         try:
             self._accept(feed, *piece)
         except GapError as exc:
+            if not feed.gone:  # it has the bytes between in memory, and sends them
+                feed.rest = None
+                return
             self._skip(feed, exc.expected, exc.received)
             self._accept(feed, *piece)
 
     def _count_drops(self, feed: Feed) -> dict[str, int]:
         """What a journal on disk had no room for, all in all."""
         try:
-            return orphans.dropped(feed.journal)
+            return journals.dropped(feed.journal)
         except DamagedDropsError as exc:
             self._say("journal", f"what was dropped cannot be told: the count of it {exc}", feed.producer)
             return {}
@@ -191,18 +206,15 @@ class Intake:
     def _set_aside(self, feed: Feed) -> None:
         """Go on behind damage in a producer's stream, keeping what could not be read."""
         at = feed.session.applied
-        aside, found = feed.session.skip_damage()
+        content, found = feed.session.skip_damage()
         feed.frames.extend(found)
-        folder = os.path.join(self._home, "damaged")
-        path = os.path.join(folder, f"{feed.producer.hex()}-{at}.damaged")
+        path = os.path.join(self._home, "damaged", f"{feed.producer.hex()}-{at}")
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(aside)
-            kept = f"set aside as {path}"
+            kept = f"set aside as {aside.keep(path, content)}"
         except OSError as exc:
-            kept = f"and cannot be kept in {path} ({exc.strerror})"
-        self._say("journal", f"{len(aside)} bytes at position {at} are damaged, {kept}", feed.producer)
+            kept = f"and cannot be kept in {os.path.dirname(path)} ({exc.strerror})"
+        where = f" of {feed.journal}" if feed.journal else ""
+        self._say("journal", f"{len(content)} bytes at position {at}{where} are damaged, {kept}", feed.producer)
 
     # -- credit --------------------------------------------------------------------------------------------------------
 
@@ -218,7 +230,7 @@ class Intake:
         """Everything before ``position`` is in the tree for good."""
         feed.durable = position
         if feed.gone and feed.journal:
-            orphans.release(feed.journal, position)
+            journals.release(feed.journal, position)
         if feed.heard:
             feed.told_limit = feed.limit()
             self._post(feed.producer, messages.Acknowledge(position, feed.told_limit))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
-from lived_daemon.ingest import orphans
+from lived_daemon.ingest import journals
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
@@ -293,4 +293,4 @@ class Run:
 
 def logged(feed: Feed) -> int:
     """How far a producer has logged, as far as can be seen from here."""
-    return max(feed.session.received, orphans.committed(feed.journal) if feed.journal else 0)
+    return max(feed.session.received, journals.committed(feed.journal) if feed.journal else 0)

@@ -20,7 +20,7 @@ from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon import checkpoint
-from lived_daemon.ingest import orphans
+from lived_daemon.ingest import journals
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands
 from lived_daemon.runs.cuts import Asked, Cuts
@@ -219,8 +219,7 @@ class Worker:
             self._completing = True
             self._logged = {feed.producer: logged(feed) for feed in feeds}
             for feed in feeds:
-                if feed.journal and feed.rest is None and not feed.gone:
-                    feed.rest = orphans.pieces(feed.journal, feed.session.received)
+                self.intake.read_along(feed)
         if not move.keep:
             return True
         if any(feed.rest is not None or (feed.frames and not self._is_later(feed, move)) for feed in feeds):
@@ -347,7 +346,7 @@ class Worker:
         if not feed.ended and self._run.must_conclude:
             return  # the run is concluded first, so that a daemon that dies before does it again
         if feed.journal:
-            orphans.remove(feed.journal)
+            journals.remove(feed.journal)
             if self._is_gone_for_good(feed.journal):  # nobody will ask again where it stood
                 self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
         self._forget(feed.producer)
@@ -359,7 +358,7 @@ class Worker:
                 sync_file(os.path.dirname(journal))
         except OSError:
             return False
-        return not orphans.segment_files(journal)
+        return not journals.segment_files(journal)
 
     def status(self) -> dict[str, Any]:
         """What ``lived status`` shows of the run."""

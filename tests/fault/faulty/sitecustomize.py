@@ -151,7 +151,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], None]]:
     """What each fault does to a daemon that starts."""
     from lived_daemon import checkpoint
     from lived_daemon.dvc.process import DvcProcess
-    from lived_daemon.ingest import orphans, receiver
+    from lived_daemon.ingest import journals, receiver
     from lived_daemon.runs import intake, run
     from lived_daemon.writers import files, rows
 
@@ -178,7 +178,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], None]]:
         "saving": lambda: before(DvcProcess, "request", stage, _asks("finish")),
         "in the middle of saving": lambda: _slowly(DvcProcess, "request", stage, _asks("finish")),
         "saved": lambda: after(DvcProcess, "request", stage, _asks("finish")),
-        "dropping a journal": lambda: before(orphans, "remove", stage),
+        "dropping a journal": lambda: before(journals, "remove", stage),
         "half a journal dropped": lambda: after(os, "unlink", stage, _is_segment),
         "slow disk": slow_disk,
     }
