@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import struct
 import sys
 
@@ -75,6 +76,23 @@ def is_locked(path: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def read_file(path: str) -> bytes:
+    """The content of the file at ``path``. Whatever else stands there, a pipe say, is not waited for.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError(f"{path} is no file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def lock_directory(path: str) -> int | None:

@@ -102,8 +102,7 @@ def read(folder: str) -> Orphan | None:
     """What the producer of ``folder`` has said of itself; None, and the reason is said, where that is not to be had."""
     producer = _identity(os.path.basename(folder))
     try:
-        with open(os.path.join(folder, "producer.json"), encoding="utf-8") as file:
-            run = json.load(file)
+        run = json.loads(system.read_file(os.path.join(folder, "producer.json")))
     except FileNotFoundError:
         _remove_if_stale(folder)
         return None

@@ -8,14 +8,17 @@ cut on its way at a time.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lived_protocol import messages
+from lived_protocol.errors import InvalidEventError
 
 from lived_daemon import checkpoint
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt, encode_log
+from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.output import Output
@@ -26,6 +29,20 @@ CUT_SECONDS, CUT_SHARE = 0.1, 0.05
 
 #: A barrier and who asked for it.
 Asked = tuple[bytes, messages.Barrier]
+
+
+def _believe(found: checkpoint.Checkpoint) -> None:
+    """Return if a run can go on from ``found``.
+
+    Raises:
+        ValueError: its state is none.
+    """
+    state = RunState.load(found.state)
+    try:
+        if state.run:
+            check_run(state.run)
+    except InvalidEventError as exc:
+        raise ValueError(f"its state is none of a run: {exc}") from exc
 
 
 class Cut(NamedTuple):
@@ -57,9 +74,9 @@ class Cuts:
         """Whether anything is to be done sooner or later."""
         return self.changed or bool(self._barriers) or self._cut is not None
 
-    def load(self) -> None:
-        """Go on from the checkpoint on disk, if there is one."""
-        found = self._store.load()
+    def load(self, complain: Callable[[str], None]) -> None:
+        """Go on from the checkpoint on disk, if there is one that can be believed."""
+        found = self._store.load(complain, _believe)
         if found is not None:
             self.checkpoint = found
             self._intake.positions = dict(found.positions)

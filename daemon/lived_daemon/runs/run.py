@@ -62,8 +62,12 @@ class Run:
         self._drain = drain
 
     def load(self) -> None:
-        """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory."""
-        self._cuts.load()
+        """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory.
+
+        Raises:
+            OSError: whether there is one cannot be found out now.
+        """
+        self._cuts.load(lambda text: self._teller.say_once("checkpoint", text))
         state = self._cuts.checkpoint.state
         if state and state["run"]["opened"] < self._directory.taken:
             self._cuts.begin_anew()  # the id was used before, and another run has had the directory since

@@ -70,8 +70,23 @@ class RunState:
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> RunState:
-        """The inverse of :meth:`dump`."""
-        return cls(**state)
+        """The inverse of :meth:`dump`.
+
+        Raises:
+            ValueError: it is not what one dumps.
+        """
+        try:
+            made = cls(**state)
+        except TypeError as exc:
+            raise ValueError(f"its state is none of a run: {exc}") from exc
+        fresh = cls()
+        for each in fields(cls):
+            value, default = getattr(made, each.name), getattr(fresh, each.name)
+            if type(value) is not type(default) and not (default is None and type(value) is int):
+                raise ValueError(f"its state has {value!r} for {each.name}")
+        if not all(isinstance(plot, dict) and set(plot) == {"name", "curve", "config"} for plot in made.plots.values()):
+            raise ValueError("its state has a plot that is none")
+        return made
 
     # -- events --------------------------------------------------------------------------------------------------------
 

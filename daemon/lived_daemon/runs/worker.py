@@ -7,6 +7,7 @@ thread takes in no more than a bounded amount that it has not written.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -88,10 +89,10 @@ class Worker:
 
     def _main(self) -> None:
         try:
-            self._run.load()
-            while self._closing is None:
-                self._turn()
-            self._wind_up()
+            if self._load():
+                while self._closing is None:
+                    self._turn()
+                self._wind_up()
         except OvertakenError:
             logger.info(f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew")
         except Exception:
@@ -99,6 +100,20 @@ class Worker:
         finally:
             self._run.let_go()
             self.finished.set()
+
+    def _load(self) -> bool:
+        """Find out how far the run is; False if the daemon has to leave before that is known."""
+        while True:
+            try:
+                self._run.load()
+                return True
+            except OSError as exc:
+                self._teller.say_once("checkpoint", f"it cannot be read: {explain(exc)}; tried again until it can be")
+            with contextlib.suppress(queue.Empty):
+                command = self.inbox.get(timeout=RETRY_SECONDS)
+                if isinstance(command, commands.Close):
+                    return False
+                self._later.append(command)
 
     def _turn(self) -> None:
         self._take_commands(self._pause())
