@@ -58,6 +58,8 @@ class Journal:
         self.folder = folder
         self.producer = producer
         self.segment_size = segment_size
+        #: From where to where bytes are lost whose file was deleted or cut off, in the order in which that was found.
+        self.lost: list[tuple[int, int]] = []
         self._room = Room(limit, media_share)
         # `with` on an RLock cannot be interrupted between taking the lock and the block that gives it back; and the
         # lock itself knows whether this very thread is inside an append further up the stack.
@@ -295,17 +297,17 @@ class Journal:
                 return segment.read(position, size)
         return b""
 
-    def give_up(self, position: int) -> int:
-        """The segment that holds ``position`` has lost its file: forget it and what is before; how many bytes they had.
+    @property
+    def end(self) -> int:
+        """The position at which it ends: more may come."""
+        return self.committed
 
-        What is behind it can still be read.
-        """
-        with self._lock:
-            lost = next((one for one in self._segments[:-1] if one.first <= position < one.end), None)
-        if lost is None:
-            return 0
-        self.release(lost.end)
-        return lost.end - position
+    def give_up(self, position: int) -> int:
+        """The segment that holds ``position`` has lost the rest: pass over that from now on; how many bytes it is."""
+        segment = next(one for one in list(self._segments) if one.first <= position < one.end)
+        self.lost.append((position, segment.end))
+        segment.lose(position)
+        return self.lost[-1][1] - position
 
     def release(self, position: int) -> None:
         """Delete what lies wholly before ``position``; the last segment stays."""

@@ -18,6 +18,7 @@ from lived_protocol import drops, hello, places, segments
 from lived_protocol.errors import DamagedDropsError, DamagedSegmentError, ForeignSegmentError
 
 from lived import system
+from lived.segment import read_file
 
 _IDENTITY = re.compile("[0-9a-f]{32}")
 
@@ -217,7 +218,9 @@ class Extent:
         self.folder = left.folder
         self.first = stored[0].first if stored else 0
         self.committed = stored[-1].end if stored else 0
+        self.end = left.end
         self.last = last
+        self.lost: list[tuple[int, int]] = []
         self._begin = self.first
         self._stored = stored
 
@@ -229,21 +232,21 @@ class Extent:
         """Up to ``size`` bytes from ``position``; empty where there are none.
 
         Raises:
-            OSError: the segment cannot be read.
+            LostError: the segment does not have them any more.
+            OSError: the segment cannot be read now.
         """
         for one in self._stored:
             if one.first <= position < one.end:
-                with open(one.path, "rb") as file:
-                    file.seek(segments.HEAD_SIZE + position - one.first)
-                    return file.read(min(size, one.end - position))
+                start = segments.HEAD_SIZE + position - one.first
+                return read_file(one.path, start, min(size, one.end - position))
         return b""
 
     def give_up(self, position: int) -> int:
-        """The segment that holds ``position`` has lost its file: go on behind it; how many bytes that costs."""
-        while self._stored and self._stored[0].first <= position:
-            lost = self._stored.pop(0)
-            self.first = lost.end
-        return self.first - position
+        """The segment that holds ``position`` has lost the rest: pass over that from now on; how many bytes it is."""
+        number, lost = next((number, one) for number, one in enumerate(self._stored) if one.first <= position < one.end)
+        self.lost.append((position, lost.end))
+        self._stored[number] = lost._replace(end=position)
+        return lost.end - position
 
     def release(self, position: int) -> None:
         """Delete the segments that lie wholly before ``position``; the journal's last one stays."""

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
-from lived_protocol.hello import versions_differ
+from lived_protocol.hello import LOST, versions_differ
 
 from lived import fork
 from lived.discovery import Discovery
+from lived.segment import LostError
 from lived.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class Source(Protocol):
 
     producer: bytes
     folder: str
+    #: From where to where bytes were given up.
+    lost: list[tuple[int, int]]
+
+    @property
+    def end(self) -> int:
+        """The position behind all that there is of the producer's journal."""
 
     @property
     def first(self) -> int:
@@ -67,10 +74,10 @@ class Source(Protocol):
         """The position behind the last whole frame."""
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to ``size`` committed bytes from ``position``; empty where there are none."""
+        """Up to ``size`` committed bytes from ``position``; empty where there are none. LostError if they are lost."""
 
     def give_up(self, position: int) -> int:
-        """The segment that holds ``position`` has lost its file: how many bytes that costs."""
+        """The segment that holds ``position`` has lost what it had from there on: how many bytes that costs."""
 
     def release(self, position: int) -> None:
         """Delete what lies wholly before ``position``."""
@@ -253,9 +260,8 @@ class Shipper:
         self._welcomed = False
         self._heard = time.monotonic()
         folder = self._journal.folder if self._settings.local else ""
-        hello = messages.Hello(
-            PROTOCOL_VERSION, __version__, self._journal.producer, self._journal.first, folder, self._run
-        )
+        run = {**self._run, LOST: [list(span) for span in self._journal.lost]} if self._journal.lost else self._run
+        hello = messages.Hello(PROTOCOL_VERSION, __version__, self._journal.producer, self._journal.first, folder, run)
         try:
             socket.send_multipart(messages.encode(hello), zmq.NOBLOCK)
         except zmq.Again:  # not connected yet: said at the next look, which is due at once
@@ -287,7 +293,7 @@ class Shipper:
             return False
         sent = False
         try:
-            while self._sent < (stop := min(self._journal.committed, self._limit)):
+            while self._pass_over_lost() < (stop := min(self._journal.committed, self._limit)):
                 data = self._journal.read(self._sent, min(messages.MAX_PIECE, stop - self._sent))
                 if not data:
                     break
@@ -303,13 +309,20 @@ class Shipper:
                     wait.sent = True
         except zmq.Again:
             pass  # the connection is gone; sending goes on after the next welcome
-        except FileNotFoundError as exc:
+        except LostError as exc:
             lost = self._journal.give_up(self._sent)
-            logger.error(f"{exc.filename} was deleted: {lost} bytes of what was logged are lost")
-            self._hello(zmq, socket)
+            logger.error(f"{exc}: {lost} bytes of what was logged are lost")
+            self._hello(zmq, socket)  # the daemon is told of it, and passes them over as well
         except OSError:
             pass  # too many open files, say: read again at the next look
         return sent
+
+    def _pass_over_lost(self) -> int:
+        """The position to send from."""
+        for first, end in sorted(self._journal.lost):
+            if first <= self._sent < end:
+                self._sent = end
+        return self._sent
 
     def _receive(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
         while True:
@@ -367,6 +380,14 @@ class Shipper:
 
     def _begin(self, welcome: messages.Welcome) -> None:
         """Send from the position the daemon names, and ask again for every barrier still open."""
+        if welcome.position > self._journal.end:
+            self._refused = (
+                f"the daemon at {self._settings.endpoint} says it has {welcome.position} bytes of a journal of "
+                f"{self._journal.end}: its checkpoint of this run is wrong. End it with `lived stop`, and move the "
+                "folder `runs` of its home away"
+            )
+            self._on_fault(Fault(time.time_ns(), str(self._run["run_id"]), "journal", self._refused))
+            return
         self._sent = max(welcome.position, self._journal.first)
         self._limit = welcome.limit
         self._welcomed = True

@@ -21,6 +21,8 @@ END = "end"
 DROPPED = "dropped"
 #: In ``producer.json``: the version of the format that the journal is written in.
 FORMAT = "format"
+#: In the hello of a journal that has lost some of its bytes: from where to where, each.
+LOST = "lost"
 _WILDCARDS = ("*", "0.0.0.0", "[::]")
 
 
@@ -39,6 +41,8 @@ def check_hello(run: object) -> None:
         raise ValueError(f"the hello's {END!r} is no position")
     if not is_count(run.get(DROPPED, {})):
         raise ValueError(f"the hello's {DROPPED!r} is no count of events per kind")
+    if not _are_spans(run.get(LOST, [])):
+        raise ValueError(f"the hello's {LOST!r} is not from where to where")
     if run.get(FORMAT, PROTOCOL_VERSION) != PROTOCOL_VERSION:
         raise ValueError(f"it is written in version {run[FORMAT]} of the format, this program reads {PROTOCOL_VERSION}")
 
@@ -55,6 +59,13 @@ def versions_differ(client: tuple[str, int], address: str, daemon: tuple[str, in
     return (
         f"this client is lived {client[0]} (format {client[1]}), the daemon at {address} is lived {daemon[0]} "
         f"(format {daemon[1]}); run `lived stop`, or install the same version on both sides"
+    )
+
+
+def _are_spans(lost: object) -> bool:
+    return isinstance(lost, list) and all(
+        isinstance(span, list) and [type(each) for each in span] == [int, int] and 0 <= span[0] < span[1]
+        for span in lost
     )
 
 

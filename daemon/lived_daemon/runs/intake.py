@@ -14,7 +14,7 @@ from typing import Any
 
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
 from lived_protocol.errors import DamagedDropsError, GapError
-from lived_protocol.hello import DROPPED, END
+from lived_protocol.hello import DROPPED, END, LOST
 from lived_protocol.session import WINDOW, Session
 
 from lived_daemon import aside
@@ -61,6 +61,8 @@ class Intake:
             self._skip(feed, feed.session.received, hello.first)
         feed.end = hello.run.get(END, feed.end)
         feed.dropped = hello.run.get(DROPPED, feed.dropped)
+        feed.lost = sorted(map(tuple, hello.run.get(LOST, [])))
+        self._pass_over_lost(feed)
         self._look_for_end(feed)
         return feed
 
@@ -133,8 +135,15 @@ class Intake:
             rewound, feed.rewound = feed.rewound, True
             return None if rewound else feed
         feed.rewound = False
+        self._pass_over_lost(feed)
         self._look_for_end(feed)
         return None
+
+    def _pass_over_lost(self, feed: Feed) -> None:
+        """Go on behind what its producer has said is lost, once all before it is here."""
+        for first, end in feed.lost:
+            if first <= feed.session.received < end:
+                self._skip(feed, feed.session.received, end)
 
     def ask(self, producer: bytes, barrier: messages.Barrier) -> None:
         """A producer names a border: no frame goes across it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from lived import room, system
 from lived.journal import Journal
+from lived.segment import LostError
 from lived_protocol import events, frames, segments
 
 PRODUCER = bytes(range(16))
@@ -157,9 +158,47 @@ def test_a_deleted_segment_costs_itself_alone(make: Make) -> None:
     assert journal.read(0, 1000) == frames.encode(b"a" * 80)
     first, second = sorted(path for path in os.listdir(journal.folder) if path.endswith(".seg"))[:2]
     os.unlink(os.path.join(journal.folder, first))
-    with pytest.raises(FileNotFoundError, match=first):
+    with pytest.raises(LostError, match=f"{first} was deleted"):
         journal.read(8, 1000)
     assert journal.give_up(8) == 80
-    assert journal.first == 88
+    assert journal.lost == [(8, 88)]
+    assert journal.read(8, 1000) == b""
     assert journal.read(88, 1000) == frames.encode(b"b" * 80)
     assert os.path.exists(os.path.join(journal.folder, second))
+
+
+def test_what_is_before_and_behind_a_lost_segment_stays_until_it_is_acknowledged(make: Make) -> None:
+    """One in the middle is cut off or deleted: the ones around it are there, files and all; only its rest is lost."""
+    journal = make(segment=100)
+    for letter in b"abcd":
+        journal.append(bytes([letter]) * 80, "Metric")
+    journal.prepare()
+    _, b, c = on_disk(Path(journal.folder))[:3]
+    os.truncate(os.path.join(journal.folder, b), segments.HEAD_SIZE + 30)
+    assert journal.read(88, 1000) == frames.encode(b"b" * 80)[:30]
+    with pytest.raises(LostError, match=f"{b} was cut off at 94 bytes"):
+        journal.read(118, 1000)
+    assert journal.give_up(118) == 58
+    assert journal.first == 0
+    assert journal.read(0, 1000) == frames.encode(b"a" * 80)
+    assert journal.read(176, 1000) == frames.encode(b"c" * 80)
+    os.unlink(os.path.join(journal.folder, b))
+    with pytest.raises(LostError, match="was deleted"):
+        journal.read(88, 1000)
+    assert journal.give_up(88) == 30
+    assert journal.lost == [(118, 176), (88, 118)]
+    journal.release(176)
+    assert journal.first == 176
+    assert on_disk(Path(journal.folder)) == [c, segments.file_name(264), segments.file_name(segments.SPARE)]
+
+
+def test_a_segment_that_was_deleted_before_its_memory_was_given_back_loses_nothing(make: Make) -> None:
+    """It stays mapped until it is acknowledged."""
+    journal = make(segment=100)
+    journal.append(b"a" * 80, "Metric")
+    os.unlink(os.path.join(journal.folder, segments.file_name(0)))
+    journal.append(b"b" * 80, "Metric")
+    journal.prepare()
+    assert read_all(journal) == frames.encode(b"a" * 80) + frames.encode(b"b" * 80)
+    journal.release(88)
+    assert journal.first == 88
