@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
+import resource
 import stat
 import struct
 import sys
@@ -93,6 +95,13 @@ def read_file(path: str) -> bytes:
             return file.read()
     finally:
         os.close(fd)
+
+
+@functools.cache
+def max_open_files() -> int:
+    """How many descriptors this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def lock_directory(path: str) -> int | None:

@@ -137,6 +137,8 @@ class Receiver:
                 self._handle(sender, messages.decode(parts))
             except (InvalidMessageError, ValueError) as exc:
                 logger.warning(f"a message from {sender.hex()} cannot be understood: {exc}")
+            except OSError as exc:  # too many open files, say; who waits for an answer asks again
+                logger.warning(f"a message from {sender.hex()} cannot be dealt with now: {exc}")
 
     def _handle(self, sender: bytes, message: messages.Message) -> None:
         if isinstance(message, messages.Hello):

@@ -45,6 +45,11 @@ class Directory:
             self._lock_fd = system.lock_directory(self.path)
         return self._lock_fd is not None
 
+    @property
+    def locked(self) -> bool:
+        """Whether it is held against other daemons."""
+        return self._lock_fd is not None
+
     def unlock(self) -> None:
         """Let other daemons have it."""
         if self._lock_fd is not None:

@@ -50,6 +50,7 @@ class Output:
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
+        self._said: set[str] = set()
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
             WriteImage: self._write_image,
@@ -121,8 +122,8 @@ class Output:
                     return exc
                 name = self.rows.failing()
                 assert name is not None, "flush raised for one"
-                lost = self.rows.discard(name)
-                self._say(f"log_metric {name!r}", f"{explain(exc)}; {lost} rows are left out", b"")
+                self.rows.discard(name)
+                self._say_once(f"log_metric {name!r}", f"{explain(exc)}; its rows are left out while that is so")
         return None
 
     def write_documents(self, state: RunState, urgent: bool) -> OSError | None:
@@ -134,10 +135,15 @@ class Output:
         except OSError as exc:
             if heals(exc):
                 return exc
-            self._say("write", explain(exc), b"")
+            self._say_once("write", f"{explain(exc)}; left out while that is so")
         except Exception as exc:  # noqa: BLE001 - whatever a library raises on a user's data becomes a fault
-            self._say("write", explain(exc), b"")
+            self._say_once("write", explain(exc))
         return None
+
+    def _say_once(self, event: str, cause: str) -> None:
+        if cause not in self._said:
+            self._said.add(cause)
+            self._say(event, cause, b"")
 
     # -- the report ----------------------------------------------------------------------------------------------------
 

@@ -177,10 +177,7 @@ class Run:
         output.tree.make_root()
         if not self._directory.lock():
             output.close()
-            path = self._directory.path
-            self._teller.say_once("directory", f"another daemon writes into {path}; waiting for it to leave")
-            self._teller.pause()
-            return False
+            return self._wait_for_other()
         if not self._cuts.is_current:
             output.close()
             raise OvertakenError
@@ -188,9 +185,31 @@ class Run:
         self.output = output
         return True
 
+    def _wait_for_other(self) -> bool:
+        path = self._directory.path
+        self._teller.say_once("directory", f"another daemon writes into {path}; waiting for it to leave")
+        self._teller.pause()
+        return False
+
+    def look_for_directory(self) -> None:
+        """Where the directory was renamed or removed, write nothing more into what it was: it is made anew."""
+        assert self.output is not None, "asked by those who have it"
+        if not self.output.tree.check_root():
+            path = self._directory.path
+            logger.warning(f"{path} was removed or renamed; what is logged from now on goes into a new one")
+            self.output.rows.let_go()
+            self._directory.unlock()
+
     def write(self, urgent: bool) -> bool:
         """Write rows and due documents (with ``urgent``, also what could wait); False if the disk does not take it."""
         assert self.output is not None, "asked by those who have it"
+        if not self._directory.locked and (self.output.rows.buffered or self.output.documents.wanted.any):
+            try:
+                self.output.tree.make_root()
+                if not self._directory.lock():
+                    return self._wait_for_other()
+            except OSError as exc:
+                return self._teller.block(exc)
         trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
         return trouble is None or self._teller.block(trouble)
 

@@ -32,7 +32,7 @@ from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.output import explain
 from lived_daemon.runs.run import OvertakenError, Run, logged
-from lived_daemon.runs.telling import RETRY_SECONDS, Teller
+from lived_daemon.runs.telling import RETRY_SECONDS, Teller, waiting
 from lived_daemon.writers.files import sync_file
 
 logger = logging.getLogger("lived_daemon")
@@ -181,7 +181,7 @@ class Worker:
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
             job = command.job
-            self._teller.say_once(job.label, f"{explain(command.error)}; tried again until it works", job.producer)
+            self._teller.say_once(job.label, f"{explain(command.error)}; {waiting(command.error)}", job.producer)
         elif isinstance(command, commands.Move):
             self._asked_to_move = command
         else:
@@ -329,7 +329,7 @@ class Worker:
             return
         reached = self._cuts.reached()
         if self._run.output is not None:
-            self._run.output.tree.check_root()
+            self._run.look_for_directory()
             if not self._run.write(urgent=bool(reached)):
                 return
             self._run.make_report(urgent=any(barrier.report for _, barrier in reached))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 
+from lived_daemon.system import read_file
 from lived_daemon.writers.files import Tree
 
 _OUTPUTS = (
@@ -40,8 +41,7 @@ def _is_own_dvcyaml(path: str) -> bool:
     from ruamel.yaml.error import YAMLError
 
     try:
-        with open(path, encoding="utf-8") as file:
-            content = YAML(typ="safe").load(file)
-    except (OSError, UnicodeDecodeError, YAMLError):
+        content = YAML(typ="safe").load(read_file(path).decode())
+    except (OSError, ValueError, YAMLError):
         return False
     return content is None or (isinstance(content, dict) and set(content) <= _OWN_SECTIONS)

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -34,9 +35,25 @@ HEALING = frozenset(
 Opener = Callable[..., int]
 
 
+#: Of these, the ones that concern one file and not its disk: the others can be written meanwhile.
+_HELD = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
+#: So often is a folder made anew that somebody removes while a file is put into it.
+_ATTEMPTS = 5
+
+
+def is_held(exc: OSError) -> bool:
+    """Whether ``exc`` says that somebody keeps this one file from being written."""
+    return exc.errno in _HELD
+
+
 def heals(exc: OSError) -> bool:
     """Whether waiting can mend ``exc``: a full or read-only disk, a permission, too many open files."""
     return exc.errno in HEALING
+
+
+def at(exc: OSError, path: str) -> OSError:
+    """``exc`` with the path that it is about; temporary files and descriptors mean nothing to whoever reads it."""
+    return OSError(exc.errno, exc.strerror, path)
 
 
 _Result = TypeVar("_Result")
@@ -178,31 +195,50 @@ class Tree:
         """A descriptor for writing into the file ``path`` (relative), made if need be.
 
         Raises:
-            UnsafePathError: it is a symbolic link, or lies behind one.
+            UnsafePathError: it is a symbolic link, or lies behind one; or it is a pipe or the like.
         """
-        above, _, name = path.rpartition("/")
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
-        folder = self.folder(above)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
+        full = os.path.join(self.root, path)
         try:
-            fd = self._open(name, flags, self._file_mode, dir_fd=folder)
+            fd = self._into(path, lambda folder, name: self._open(name, flags, self._file_mode, dir_fd=folder))
         except OSError as exc:
             if exc.errno == errno.ELOOP:
-                raise UnsafePathError(
-                    f"{os.path.join(self.root, path)} is a symbolic link, which is not followed"
-                ) from exc
+                raise UnsafePathError(f"{full} is a symbolic link, which is not followed") from exc
             raise
-        if os.fstat(fd).st_size == 0:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise UnsafePathError(f"{full} is no file, so nothing is written into it")
+        if found.st_size == 0:
             os.fchmod(fd, self._file_mode)
-            self._note(above)
+            self._note(os.path.dirname(path))
         return fd
+
+    def _into(self, path: str, write: Callable[[int, str], _Result]) -> _Result:
+        """Do ``write`` with the folder of ``path`` and the name in it, anew where somebody removes that meanwhile.
+
+        Raises:
+            OSError: with the path in it.
+        """
+        above, _, name = path.rpartition("/")
+        for _attempt in range(_ATTEMPTS):
+            try:
+                return write(self.folder(above), name)
+            except FileNotFoundError as exc:
+                error = exc
+            except UnsafePathError:
+                raise
+            except OSError as exc:
+                raise at(exc, os.path.join(self.root, path)) from exc
+        raise at(error, os.path.join(self.root, path))
 
     @_locked
     def replace(self, path: str, content: bytes) -> None:
         """Make ``content`` the content of the file ``path`` (relative): old or new at every moment, never half."""
-        above, _, name = path.rpartition("/")
-        folder = self.folder(above)
-        replace_in(folder, name, content, self._file_mode, self.fsync, self._open)
-        self._note(above)
+        self._into(
+            path, lambda folder, name: replace_in(folder, name, content, self._file_mode, self.fsync, self._open)
+        )
+        self._note(os.path.dirname(path))
 
     @_locked
     def remove(self, path: str) -> None:
