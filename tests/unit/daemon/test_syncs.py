@@ -132,7 +132,7 @@ def test_a_checkpoint_costs_two_files_and_one_folder(tmp_path: Path, done: Done)
     assert [path for path in synced(done) if ".lived" not in path] == ["home/runs/key", "home/runs", "home", "."]
     del done[:]
     store.save(checkpoint.encode(Checkpoint()), {"state": "active"})
-    assert [kind for kind, _ in done] == ["sync", "name", "sync", "name", "sync"]
+    assert [kind for kind, _ in done] == ["name", "sync", "name", "sync", "name", "sync"], "the copy is not synced"
     assert done[-1] == ("sync", "home/runs/key")
 
 
@@ -140,8 +140,8 @@ def test_what_another_daemon_has_written_is_synced_before_its_positions_count(tm
     """It may have been killed within its checkpoint, or have served without ``--fsync``."""
     Store(str(tmp_path), "key", fsync=False).save(checkpoint.encode(Checkpoint()))
     assert synced(done) == []
-    assert Store(str(tmp_path), "key", fsync=True).load() == Checkpoint()
-    assert Store(str(tmp_path), "other", fsync=True).load() is None
+    assert Store(str(tmp_path), "key", fsync=True).load(done.append, lambda _: None) == Checkpoint()
+    assert Store(str(tmp_path), "other", fsync=True).load(done.append, lambda _: None) is None
     assert synced(done) == ["everything"]
 
 
@@ -151,10 +151,10 @@ def test_no_run_is_forgotten_while_its_journal_can_come_back(
     """A journal that was deleted is gone for good once its folder is synced."""
     monkeypatch.setattr(checkpoint, "MAX_REMEMBERED", 0)
     (tmp_path / "journal").mkdir()
-    Store(str(tmp_path), "key", fsync=False).save_status({"state": "ended"})
+    Store(str(tmp_path), "key", fsync=False).save_status({"id": "r", "directory": "/run", "state": "ended"})
     del done[:]
 
-    monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda path, **_: done.append(("forget", os.path.basename(path))))
+    monkeypatch.setattr(os, "rmdir", lambda path: done.append(("forget", os.path.basename(path))))
     checkpoint.forget_oldest(str(tmp_path), fsync=True)
     assert done == [("sync", "journal"), ("forget", "key")]
 
@@ -220,7 +220,7 @@ def test_without_fsync_nothing_is_synced(tmp_path: Path, done: Done) -> None:
     copy_into(str(source), str(tmp_path / "run"), "weights", 0o022)
     store = Store(str(tmp_path / "home"), "key", fsync=False)
     store.save(checkpoint.encode(Checkpoint()), {"state": "ended"})
-    store.load()
+    store.load(done.append, lambda _: None)
     checkpoint.forget_oldest(str(tmp_path / "home"))
     assert synced(done) == []
     writer.close()
