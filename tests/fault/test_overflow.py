@@ -13,6 +13,7 @@ from fault_kit import (
     Faults,
     StartTrainer,
     Trainer,
+    assert_as_acknowledged,
     numbered,
     read_json,
     rows,
@@ -66,7 +67,7 @@ def test_what_lands_and_what_is_counted_as_dropped_is_what_was_logged(
     trainer = _begin(start, overflow)
     with stopped(wait_for_daemon(lived_home)):
         trainer.tell("go")
-        assert float(trainer.line()) < 5.0
+        assert float(trainer.line()) < 10.0
     trainer.tell("end")
     trainer.finish()
     dropped = _assert_all_counted(here / "run")
@@ -97,6 +98,7 @@ def test_the_drops_of_a_trainer_that_is_killed_while_its_journal_is_full_are_cou
     assert sum(dropped.values()) > 0
     status = run_status(lived_home, directory) or {}
     assert (status["state"], status["dropped"]) == ("crashed", dropped)
+    assert_as_acknowledged(directory, lived_home)
 
 
 def test_a_run_that_is_resumed_counts_on(start: StartTrainer, here: Path, lived_home: Path) -> None:
@@ -144,7 +146,7 @@ def test_with_block_the_wait_is_bounded_and_what_comes_then_is_dropped_and_count
         longest = float(trainer.line())
         took = time.monotonic() - begun
     assert 0.5 <= longest < 10.0
-    assert took < 20.0
+    assert took < 60.0
     trainer.tell("end")
     trainer.finish()
     assert sum(_assert_all_counted(here / "run").values()) > 0
