@@ -339,11 +339,11 @@ class Journal:
             nowhere = memory_segment(0, len(self._map), self.producer)
             self._segments, self._map, self._words = [nowhere], nowhere.map, nowhere.words
             self.folder, self._spare = os.devnull, None
-            self.drops = Drops(os.devnull)
             self._warned.add("disk")
         self._closed = True
         self._end = 0
         self._deferred.clear()
+        self.drops.close()
         self._lock = threading.RLock()  # the other may be held by a thread that there is not here
         self._is_owned = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
 
