@@ -18,6 +18,7 @@ from zlib import crc32
 
 from lived_daemon import checkpoint
 from lived_daemon.runs.registry import Registry
+from lived_daemon.verify import verify
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places, segments
 from power_disk import Content
 from power_history import History, Moment, Stream, read_content
@@ -176,6 +177,10 @@ class Replay:
         finally:
             registry.close(30.0)
         self._compare(read_content(to / "work"), place)
+        last = place.text(streams[self._producers[-1]].run["directory"])
+        differences = verify(str(to / "home"), last).differences
+        # What is too much was looked for already: a run clears no artifacts, which are nobody's then.
+        self.wrong += [f"by its receipt: {one}" for one in differences if one.kind != "extra"]
         told = [fault for trainer in trainers for fault in trainer.faults()]
         self.wrong += [fault for fault in told if not (self._together and fault.startswith("directory: "))]
         shutil.rmtree(to)
