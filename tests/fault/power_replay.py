@@ -178,9 +178,7 @@ class Replay:
             registry.close(30.0)
         self._compare(read_content(to / "work"), place)
         last = place.text(streams[self._producers[-1]].run["directory"])
-        differences = verify(str(to / "home"), last).differences
-        # What is too much was looked for already: a run clears no artifacts, which are nobody's then.
-        self.wrong += [f"by its receipt: {one}" for one in differences if one.kind != "extra"]
+        self.wrong += [f"by its receipt: {one}" for one in verify(str(to / "home"), last).differences]
         told = [fault for trainer in trainers for fault in trainer.faults()]
         self.wrong += [fault for fault in told if not (self._together and fault.startswith("directory: "))]
         shutil.rmtree(to)

@@ -8,7 +8,8 @@ import os
 from lived_daemon.system import read_file
 from lived_daemon.writers.files import Tree
 
-_OUTPUTS = (
+#: What a run that begins in a directory finds there of an earlier one, and removes.
+OUTPUTS = (
     "plots/metrics",
     "plots/images",
     "plots/sklearn",
@@ -28,7 +29,7 @@ def clear(tree: Tree) -> None:
     A ``dvc.yaml`` in the directory goes too, as with DVCLive, unless it holds more than a run writes (stages, say):
     then it is the user's, and only the run's entries in it will be replaced.
     """
-    for path in _OUTPUTS:
+    for path in OUTPUTS:
         tree.remove(path)
     if _is_own_dvcyaml(os.path.join(tree.root, "dvc.yaml")):
         tree.remove("dvc.yaml")
