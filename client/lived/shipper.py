@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -134,7 +135,10 @@ class Shipper:
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
         self._thread = threading.Thread(target=self._main, name="lived-shipper", daemon=True)
-        self._thread.start()
+        # Who logs while the interpreter ends may find that no thread begins any more: the journal is the daemon's then.
+        if not sys.is_finalizing():
+            with contextlib.suppress(RuntimeError):
+                self._thread.start()
 
     # -- called from other threads -------------------------------------------------------------------------------------
 
@@ -173,7 +177,8 @@ class Shipper:
         self._bye = bye
         self._stop.set()
         self.wake()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def start_daemon(self) -> None:
@@ -205,7 +210,7 @@ class Shipper:
         except Exception as exc:
             self._failures += 1
             self._welcomed = False
-            self._checked = 0.0
+            self._heard = self._checked = 0.0
             kind = f"{type(exc).__name__}: {exc}"
             if kind not in self._failed_of:
                 self._failed_of.add(kind)

@@ -26,7 +26,7 @@ PRODUCER = bytes(range(16))
 #: Some metrics fill a segment, and a parameter is larger than one.
 SEGMENT = 160
 #: Deaths that are real ones.
-DEATHS = 300
+DEATHS = 120
 
 _CODE = {journal_module.__file__, segment_module.__file__}
 _METRIC = events.MetricTemplate("loss", events.METRIC_PLOT)
@@ -182,13 +182,13 @@ def _live_until(at: int, story: Story) -> None:
 @pytest.mark.timeout(120)
 def test_a_child_that_goes_on_in_an_append_of_its_parents_does_not_reach_the_journal(tmp_path: Path) -> None:
     """A signal handler may fork in the middle of an append, and both return from it: the journal is the parent's."""
-    fork, forked = 0, True
+    line, forked = 0, True
     while forked:
-        story = Story(tmp_path / f"{fork:032x}")
-        forked = _fork_at(fork, story)
+        story = Story(tmp_path / f"{line:032x}")
+        forked = _fork_at(line, story)
         assert_whole(story.folder, story.released[-1], story.returned)
-        fork += 1
-    assert fork > 100
+        line += 2
+    assert line > 200
 
 
 def _fork_at(at: int, story: Story) -> bool:
