@@ -113,7 +113,7 @@ def ends_again(directory: str) -> None:
 
 def dies_in_a_large_image(directory: str, size: str, how: str) -> None:
     """Log rows, and die while an image of so many bytes is copied: by the kernel for want of memory, or by SIGKILL."""
-    live = Live(directory, report=None)
+    live = Live(directory)
     log(live, "loss", 500)
     side = int(int(size) ** 0.5)
     image = np.zeros((side, side), np.uint8)

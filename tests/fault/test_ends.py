@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from fault_kit import (
     wait_until,
 )
 
+_MIB = 1024**2
 #: Rows of which a daemon is told so late that somebody waits for it.
 MANY = 20_000
 #: What leaving at once may take on a busy machine, in seconds.
@@ -184,22 +186,56 @@ def test_what_an_object_logs_when_it_is_collected_holds_nobody_up(
 # -- deaths ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A group of processes that may have 128 MiB of memory; the kernel kills one that wants more."""
+    group = Path(f"/sys/fs/cgroup/memory/lived-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as exc:
+        pytest.skip(f"no group of processes can be made here: {exc}")
+    (group / "memory.limit_in_bytes").write_text(str(128 * _MIB), encoding="ascii")
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text(encoding="ascii"), "all of the group has ended")
+    group.rmdir()
+
+
+def test_a_trainer_that_the_kernel_kills_for_want_of_memory_leaves_all_before(
+    start: StartTrainer, here: Path, lived_home: Path, memory_group: Path
+) -> None:
+    """Killed while an image is copied that memory has no room for, it leaves every row; nothing is torn."""
+    start("visit", "other").finish()  # there is a daemon, outside of the group
+    trainer = start("ending_trainers.dies_in_a_large_image", "run", 1024 * _MIB, "of itself")
+    assert trainer.line() == "logged"
+    (memory_group / "cgroup.procs").write_text(str(trainer.process.pid), encoding="ascii")
+    trainer.tell("go")
+    assert trainer.rest() == []
+    assert trainer.process.returncode == -signal.SIGKILL
+    assert_left(lived_home, here / "run", images=0)
+
+
 def test_a_trainer_killed_in_the_middle_of_a_large_image_leaves_the_others(
     start: StartTrainer, here: Path, lived_home: Path
 ) -> None:
     """Killed while 64 MB are copied, it leaves every image whose call had returned, and every row; nothing is torn."""
     start("visit", "other").finish()  # there is a daemon
-    trainer = start("ending_trainers.dies_in_a_large_image", "run", 64 * 1024**2, "kill")
+    trainer = start("ending_trainers.dies_in_a_large_image", "run", 64 * _MIB, "kill")
     assert trainer.line() == "logged"
     trainer.tell("go")
     returned = len(trainer.rest())
     assert trainer.process.returncode == -signal.SIGKILL
-    wait_for_state(lived_home, here / "run", "crashed")
-    assert values(here / "run", "loss") == floats(500)
-    images = sorted((here / "run" / "plots" / "images").glob("*")) if returned else []
-    assert len(images) in (returned, returned + 1)
-    assert all(pixel(image) == 0 for image in images)
-    assert not list((lived_home / "damaged").glob("*"))
+    assert_left(lived_home, here / "run", returned)
+
+
+def assert_left(home: Path, run: Path, images: int) -> None:
+    """So many images or one more, and every row; the run is finished, and no damage is said."""
+    wait_for_state(home, run, "crashed")
+    assert values(run, "loss") == floats(500)
+    found = list((run / "plots" / "images").glob("*"))
+    assert len(found) in (images, images + 1)
+    assert all(pixel(image) == 0 for image in found)
+    assert (run / "report.html").exists()
+    assert not list((home / "damaged").glob("*"))
 
 
 @pytest.mark.parametrize(("how", "resume"), [(signal.SIGTERM, ""), (signal.SIGKILL, "resume")], ids=["anew", "resumed"])
