@@ -111,6 +111,31 @@ def ends_again(directory: str) -> None:
     live.end()
 
 
+def ends_while_others_log(directory: str, threads: str, ends: str) -> None:
+    """Threads log, in bursts, while the run is ended again and again; say how often each has."""
+    live = Live(directory, report=None)
+    done = threading.Event()
+
+    def log_on(thread: int) -> None:
+        number = 0
+        while not done.is_set():
+            live.log_metric(f"thread{thread}", float(number))
+            number += 1
+            if number % 50 == 0:
+                time.sleep(0.01)  # the daemon must keep up, for an end to be reached
+        say(f"{thread} {number}")
+
+    loggers = [threading.Thread(target=log_on, args=(number,)) for number in range(int(threads))]
+    for each in loggers:
+        each.start()
+    for _ in range(int(ends)):
+        live.end()
+    done.set()
+    for each in loggers:
+        each.join()
+    live.end()
+
+
 def dies_in_a_large_image(directory: str, size: str, how: str) -> None:
     """Log rows, and die while an image of so many bytes is copied: by the kernel for want of memory, or by SIGKILL."""
     live = Live(directory)

@@ -152,6 +152,14 @@ def test_an_end_may_be_repeated_from_any_thread(start: StartTrainer, here: Path,
     wait_for_state(lived_home, here / "run", "ended")
 
 
+def test_what_other_threads_log_while_the_run_is_ended_lands(start: StartTrainer, here: Path, lived_home: Path) -> None:
+    """In bursts, while end() is called again and again: each row is there once, in the order of its thread."""
+    for line in start("ending_trainers.ends_while_others_log", "run", 3, 5).finish():
+        thread, count = line.split()
+        assert values(here / "run", f"thread{thread}") == floats(int(count))
+    wait_for_state(lived_home, here / "run", "ended")
+
+
 # -- while the interpreter ends ----------------------------------------------------------------------------------------
 
 
