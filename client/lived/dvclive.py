@@ -32,6 +32,9 @@ class Live(live.Live):
         monitor_system: bool = False,
         *,
         run_id: str | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        reduce: str | None = "mean",
     ) -> None:
         super().__init__(
             dir,
@@ -44,6 +47,9 @@ class Live(live.Live):
             exp_message,
             monitor_system,
             run_id=run_id,
+            rank=rank,
+            world_size=world_size,
+            reduce=reduce,
         )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lived_protocol import errors, events, places
 from lived_protocol.names import check_name
 
-from lived import repository
+from lived import ranks, repository
 from lived import system as platform
 from lived.capture import to_value
 from lived.capture.params import capture_params
@@ -61,8 +61,13 @@ class Live:
         exp_message: its commit message.
         monitor_system: log CPU, memory, disk and GPU usage, see :meth:`monitor_system`.
         run_id: processes that give the same id (or ``LIVED_RUN_ID``) and directory log into one run.
+        rank, world_size: which of how many processes of that run this is, from 0; what the launcher says (torchrun,
+            Slurm, Open MPI) if not given.
+        reduce: what ``plots/metrics`` and ``metrics.json`` show of several ranks: their ``"mean"``, ``"min"``,
+            ``"max"`` or ``"sum"``, or None for rank 0 alone. Each rank's own rows are in ``plots/ranks/{rank}``.
 
     Raises:
+        InvalidRankError: rank, world_size or reduce cannot be.
         InvalidReportModeError, InvalidDvcyamlError: the argument is not one of those above.
         DaemonUnavailableError: ``resume=True``, and no daemon can be started.
     """
@@ -85,9 +90,15 @@ class Live:
         monitor_system: bool = False,
         *,
         run_id: str | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        reduce: str | None = "mean",
     ) -> None:
         self._settings: Settings = from_environment()
         logger.setLevel(self._settings.log_level)
+        ranks.check_reduce(reduce)
+        place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
+        ranks.warn_once(place.problem)
         self._dir = directory_of(dir)
         self._resume = bool(resume) or self._settings.resume
         self._report_mode = report_mode(report)
@@ -97,7 +108,7 @@ class Live:
         if warning is not None:
             logger.warning(warning)
         self._run = self._describe(
-            run_id=run_id or self._settings.run_id or os.urandom(8).hex(),
+            **self._whose(place, reduce),
             save_dvc_exp=save_dvc_exp and warning is None,
             cache_images=cache_images,
             exp_name=exp_name or os.environ.get("DVC_EXP_NAME") or None,
@@ -152,6 +163,16 @@ class Live:
             "env": environment(self._settings.local),
             "opened": time_ns(),
         }
+
+    def _whose(self, place: ranks.Place, reduce: str | None) -> dict[str, Any]:
+        """Which run it is, and which of its ranks."""
+        run_id = place.run_id or os.urandom(8).hex()
+        if place.rank is None:
+            return {"run_id": run_id}
+        if place.given:
+            run_id = ranks.distinct(run_id, os.path.realpath(self._dir))
+        where = {"rank": place.rank, "world_size": place.world_size, "attempt": place.attempt}
+        return {"run_id": run_id, **where, "reduce": reduce}
 
     def _notebook_path(self) -> str:
         key = places.run_key(self._run["directory"], self._run["run_id"])

@@ -18,12 +18,22 @@ from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
 from lived_daemon.pool import Job
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
-from lived_daemon.runs.operations import AppendRow, Clear, Due, Operation, Track, WriteCurve, WriteImage, WritePlot
+from lived_daemon.runs.operations import (
+    AppendRankRow,
+    AppendRow,
+    Clear,
+    Due,
+    Operation,
+    Track,
+    WriteCurve,
+    WriteImage,
+    WritePlot,
+)
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers import artifacts, curves, documents, images, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
-from lived_daemon.writers.rows import RowWriter
+from lived_daemon.writers.rows import RowWriter, name_of
 
 logger = logging.getLogger("lived_daemon")
 
@@ -49,6 +59,7 @@ class Output:
         self._dvc_begun = False
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
+            AppendRankRow: self._append_rank_row,
             WriteImage: self._write_image,
             WriteCurve: self._write_curve,
             WritePlot: self._write_plot,
@@ -72,6 +83,9 @@ class Output:
 
     def _append_row(self, row: AppendRow, _: bytes) -> None:
         self.rows.add(row.name, (row.time, row.step, row.flags, row.value))
+
+    def _append_rank_row(self, row: AppendRankRow, _: bytes) -> None:
+        self.rows.add((row.rank, row.name), row[2:])
 
     def _write_image(self, image: WriteImage, producer: bytes) -> None:
         def work() -> None:
@@ -115,10 +129,10 @@ class Output:
             except (OSError, ValueError) as exc:
                 if isinstance(exc, OSError) and heals(exc):
                     return exc
-                name = self.rows.failing()
-                assert name is not None, "flush raised for one"
-                lost = self.rows.discard(name)
-                self._say(f"log_metric {name!r}", f"{explain(exc)}; {lost} rows are left out", b"")
+                key = self.rows.failing()
+                assert key is not None, "flush raised for one"
+                lost = self.rows.discard(key)
+                self._say(f"log_metric {name_of(key)!r}", f"{explain(exc)}; {lost} rows are left out", b"")
         return None
 
     def write_documents(self, state: RunState, urgent: bool) -> OSError | None:

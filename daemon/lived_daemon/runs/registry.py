@@ -19,6 +19,7 @@ from lived_daemon import checkpoint, system
 from lived_daemon.ingest import orphans
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
+from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
 from lived_daemon.runs.worker import Worker
 
@@ -62,8 +63,8 @@ class Registry:
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
-    def hello(self, hello: messages.Hello) -> None:
-        """A producer greets.
+    def hello(self, hello: messages.Hello, taken: bool = False) -> None:
+        """A producer greets; or it is ``taken`` from what it left, being gone.
 
         Raises:
             ValueError: what it says of its run is incomplete.
@@ -74,12 +75,21 @@ class Registry:
             hello = self._with_journal(hello)
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
+            if rank_of(hello.run) is not None and not taken:
+                self._take_dead_ranks(hello)
             worker = self._worker_for(hello)
             self._of_producer[hello.producer] = worker
             self._hellos[hello.producer] = hello
         elif END in hello.run:
             self._hellos[hello.producer] = hello
         worker.inbox.put(commands.Attach(hello))
+
+    def _take_dead_ranks(self, hello: messages.Hello) -> None:
+        """Before a rank begins, know of those of its run that have died: it may take up what they leave."""
+        self.adopt_orphans()
+        worker = self._workers.get(places.run_key(hello.run["directory"], hello.run["run_id"]))
+        if worker is not None:
+            self._notice_gone(worker)
 
     def _with_journal(self, hello: messages.Hello) -> messages.Hello:
         """A producer that came over TCP may have its journal in our own home, to be read from when its process is gone.
@@ -223,7 +233,7 @@ class Registry:
         for orphan in found:
             hello = messages.Hello(PROTOCOL_VERSION, __version__, orphan.producer, 0, orphan.folder, orphan.hello)
             try:
-                self.hello(hello)
+                self.hello(hello, taken=True)
             except ValueError as exc:
                 logger.error(f"{orphan.folder} cannot be taken for a journal: {exc}")
                 continue

@@ -9,6 +9,7 @@ from lived_daemon.writers.files import Tree
 
 _OUTPUTS = (
     "plots/metrics",
+    "plots/ranks",
     "plots/images",
     "plots/sklearn",
     "plots/custom",

@@ -25,13 +25,22 @@ logger = logging.getLogger("lived_daemon")
 MAX_OPEN, MAX_OPEN_TOGETHER = 200, 400
 _writers: weakref.WeakSet[RowWriter] = weakref.WeakSet()
 FOLDER = "plots/metrics"
+#: Below it, the rows of each rank.
+RANKS_FOLDER = "plots/ranks"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
+#: Whose rows: a metric's name, or a rank and the name.
+Key = str | tuple[int, str]
 
 
-def path_of(name: str) -> str:
-    """Path of the rows of the metric ``name`` in the tree."""
-    return f"{FOLDER}/{name}.tsv"
+def path_of(key: Key) -> str:
+    """Path of the rows of a metric, or of one rank's, in the tree."""
+    return f"{FOLDER}/{key}.tsv" if isinstance(key, str) else f"{RANKS_FOLDER}/{key[0]}/{key[1]}.tsv"
+
+
+def name_of(key: Key) -> str:
+    """The metric's name."""
+    return key if isinstance(key, str) else key[1]
 
 
 class RowWriter:
@@ -40,15 +49,15 @@ class RowWriter:
     def __init__(self, tree: Tree, lengths: dict[str, int]) -> None:
         self._tree = tree
         self.lengths = lengths
-        self._buffers: defaultdict[str, list[Row]] = defaultdict(list)
+        self._buffers: defaultdict[Key, list[Row]] = defaultdict(list)
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
         self.buffered = 0
         _writers.add(self)
 
-    def add(self, name: str, row: Row) -> None:
-        """Take a row of the metric ``name``; it is written by the next :meth:`flush`."""
-        self._buffers[name].append(row)
+    def add(self, key: Key, row: Row) -> None:
+        """Take a row; it is written by the next :meth:`flush`."""
+        self._buffers[key].append(row)
         self.buffered += 1
 
     def flush(self) -> None:
@@ -57,29 +66,29 @@ class RowWriter:
         Raises:
             OSError: a file could not be written; its rows, and those of the files after it, are kept.
         """
-        for name in list(self._buffers):
-            rows = self._buffers[name]
-            self._append(name, rows)
-            del self._buffers[name]
+        for key in list(self._buffers):
+            rows = self._buffers[key]
+            self._append(key, rows)
+            del self._buffers[key]
             self.buffered -= len(rows)
 
-    def discard(self, name: str) -> int:
-        """Give up the buffered rows of ``name``, which cannot be written; how many they were."""
-        lost = len(self._buffers.pop(name, []))
+    def discard(self, key: Key) -> int:
+        """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
+        lost = len(self._buffers.pop(key, []))
         self.buffered -= lost
         return lost
 
-    def failing(self) -> str | None:
-        """The metric whose rows :meth:`flush` could not write, if it raised."""
+    def failing(self) -> Key | None:
+        """The key whose rows :meth:`flush` could not write, if it raised."""
         return next(iter(self._buffers), None)
 
-    def _append(self, name: str, rows: list[Row]) -> None:
-        path = path_of(name)
+    def _append(self, key: Key, rows: list[Row]) -> None:
+        path = path_of(key)
         fd = self._descriptor(path)
         length = self.lengths[path]
         text = format_rows(rows)
         if length == 0:
-            text = header(name, bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
+            text = header(name_of(key), bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
         data = text.encode()
         try:
             written = 0
@@ -156,11 +165,10 @@ class RowWriter:
 
 def existing_lengths(root: str) -> dict[str, int]:
     """Lengths of the metric files that an earlier run left below ``root``, for a run that resumes it."""
-    base = os.path.join(root, FOLDER)
     lengths: dict[str, int] = {}
-    for folder, _, files in os.walk(base):
-        for file in files:
-            if file.endswith(".tsv"):
+    for base in (FOLDER, RANKS_FOLDER):
+        for folder, _, files in os.walk(os.path.join(root, base)):
+            for file in filter(lambda file: file.endswith(".tsv"), files):
                 path = os.path.join(folder, file)
                 found = os.lstat(path)
                 if stat.S_ISREG(found.st_mode):

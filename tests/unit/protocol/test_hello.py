@@ -22,6 +22,25 @@ def test_what_a_hello_must_say_is_named_where_it_is_missing() -> None:
             hello.check_hello({**RUN, key: None})
 
 
+@pytest.mark.parametrize(
+    "ranks",
+    [
+        {"rank": 2, "world_size": 2, "reduce": "mean"},
+        {"rank": -1, "world_size": 2, "reduce": "mean"},
+        {"rank": True, "world_size": 2, "reduce": "mean"},
+        {"rank": 0, "reduce": "mean"},
+        {"rank": 0, "world_size": 2, "reduce": "median"},
+        {"rank": 0, "world_size": 2, "reduce": "mean", "attempt": "1"},
+    ],
+)
+def test_a_rank_that_cannot_be_is_refused(ranks: dict[str, Any]) -> None:
+    """It becomes a path, so it must be a number."""
+    hello.check_hello({**RUN, "rank": 1, "world_size": 2, "reduce": None, "attempt": 3})
+    hello.check_hello({**RUN, "rank": None})
+    with pytest.raises(ValueError, match="hello's"):
+        hello.check_hello({**RUN, **ranks})
+
+
 @pytest.mark.parametrize("run", [None, [], "text", {**RUN, "end": -1}, {**RUN, "end": "5"}, {**RUN, "end": True}])
 def test_what_is_no_hello_is_refused(run: object) -> None:
     """Something that is no map, or that ends where no stream can."""
