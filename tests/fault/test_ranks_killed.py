@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +120,8 @@ def test_ranks_and_daemons_killed_at_random_leave_each_row_once(
         pid = daemon_pid(lived_home)
         count = chance.randrange(300)
         wait_until(lambda: len(rows(here / "run", "loss", "ranks/0")) > count or daemon_pid(lived_home) != pid, "rows")  # noqa: B023
-        kill_daemon(lived_home)
+        with contextlib.suppress(ProcessLookupError):  # the next holds the lock and has not said its pid yet
+            kill_daemon(lived_home)
     for number, rank in enumerate(ranks):
         assert rank.rest()[0] == "logged"
         assert (rank.process.returncode == 0) is (number not in dying), rank.errors()
@@ -196,3 +198,30 @@ def test_ranks_that_are_killed_and_resume_go_on_where_they_were(start: StartTrai
     assert rows(here / "run", "loss") == [(step, 0.5) for step in range(6)]
     for number in range(2):
         assert rows(here / "run", "loss", f"ranks/{number}") == [(step, float(number)) for step in range(6)]
+
+
+@pytest.mark.timeout(200)
+def test_ranks_that_resume_come_behind_all_that_dead_ones_have_left(
+    start: StartTrainer, here: Path, lived_home: Path
+) -> None:
+    """Ranks are killed with their daemon while much of what they logged is in their journals: it is written first."""
+    world = {"WORLD_SIZE": "2", "LIVED_RUN_ID": "together"}
+    ranks = [start("ahead", "run", 8000, RANK=str(rank), **world) for rank in range(2)]
+    for rank in ranks:
+        assert rank.line() == "logged"
+    kill_daemon(lived_home)
+    for rank in ranks:
+        rank.kill()
+    ranks = [start("by_step", "run", RANK=str(rank), DVCLIVE_RESUME="1", **world) for rank in range(2)]
+    for rank in ranks:
+        assert rank.line() == "ready"
+    for number, rank in enumerate(ranks):
+        rank.tell(f"log {number}.0")
+        assert rank.line() == "done"
+        rank.tell("end")
+    for rank in ranks:
+        rank.finish()
+    assert rows(here / "run", "loss") == [(step, 0.5) for step in range(8001)]
+    for number in range(2):
+        assert rows(here / "run", "loss", f"ranks/{number}") == [(step, float(number)) for step in range(8001)]
+    assert read_json(here / "run" / "metrics.json") == {"loss": 0.5, "step": 8000}

@@ -183,6 +183,14 @@ def test_the_last_of_several_values_in_one_step_counts() -> None:
     assert steps_of(made.finish()) == [(0, 4.0)]
 
 
+def test_what_cannot_be_reduced_is_that_of_the_lowest_rank() -> None:
+    """Text, and the flags of a row: not those of the rank that comes first."""
+    made = begun()
+    made.take(name_of(1), events.Metric(5, 0, "a", PLOT | events.METRIC_TIMESTAMP, "of 1"))
+    made.take(name_of(0), metric(0, "of 0"))
+    assert made.finish() == [AppendRow("a", 5, 0, PLOT, "of 0")]
+
+
 def test_ranks_that_log_different_metrics_do_not_wait_for_each_other_s() -> None:
     """A metric of one rank alone is the value of that rank."""
     made = begun()
