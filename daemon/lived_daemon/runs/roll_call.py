@@ -51,6 +51,7 @@ class RollCall:
             ranks = ", ".join(map(str, sorted(reduction.missing)))
             logger.info(f"run {self._run.state.run['run_id']}: rank {ranks} has logged nothing and is not waited for")
             self._run.give_up()
+            self._missing_since = None
 
     def _lose_forgotten(self) -> None:
         """Ranks that a checkpoint names and that have not greeted since: their process may be gone, and its journal."""

@@ -98,10 +98,14 @@ class Run:
             assert self.output is not None
             if isinstance(event, events.End):
                 return self._end(event, feed)
-            if feed.rank is None:
-                self._execute(self.state.apply(event), feed.producer)
-            else:
+            if feed.rank is not None:
                 self._execute(ranked.apply(self.state, event, feed.producer, feed.rank), feed.producer)
+                return True
+            for operation in self.state.apply(event):
+                if isinstance(operation, Say):
+                    self._teller.say(operation.event, operation.cause, feed.producer)
+                else:
+                    self.output.execute(operation, feed.producer)
         except InvalidEventError as exc:
             self._teller.say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
         except OSError as exc:
