@@ -201,8 +201,9 @@ def test_ranks_that_are_killed_and_resume_go_on_where_they_were(start: StartTrai
 
 
 @pytest.mark.timeout(200)
-def test_ranks_that_resume_come_behind_all_that_dead_ones_have_left(
-    start: StartTrainer, here: Path, lived_home: Path
+@pytest.mark.parametrize("variable", ["DVCLIVE_RESUME", "TORCHELASTIC_RESTART_COUNT"])
+def test_ranks_that_begin_again_come_behind_all_that_dead_ones_have_left(
+    variable: str, start: StartTrainer, here: Path, lived_home: Path
 ) -> None:
     """Ranks are killed with their daemon while much of what they logged is in their journals: it is written first."""
     world = {"WORLD_SIZE": "2", "LIVED_RUN_ID": "together"}
@@ -212,7 +213,7 @@ def test_ranks_that_resume_come_behind_all_that_dead_ones_have_left(
     kill_daemon(lived_home)
     for rank in ranks:
         rank.kill()
-    ranks = [start("by_step", "run", RANK=str(rank), DVCLIVE_RESUME="1", **world) for rank in range(2)]
+    ranks = [start("by_step", "run", RANK=str(rank), **{variable: "1"}, **world) for rank in range(2)]
     for rank in ranks:
         assert rank.line() == "ready"
     for number, rank in enumerate(ranks):
@@ -221,7 +222,8 @@ def test_ranks_that_resume_come_behind_all_that_dead_ones_have_left(
         rank.tell("end")
     for rank in ranks:
         rank.finish()
-    assert rows(here / "run", "loss") == [(step, 0.5) for step in range(8001)]
+    steps = [*range(8000), 8000 if variable == "DVCLIVE_RESUME" else 0]
+    assert rows(here / "run", "loss") == [(step, 0.5) for step in steps]
     for number in range(2):
-        assert rows(here / "run", "loss", f"ranks/{number}") == [(step, float(number)) for step in range(8001)]
-    assert read_json(here / "run" / "metrics.json") == {"loss": 0.5, "step": 8000}
+        assert rows(here / "run", "loss", f"ranks/{number}") == [(step, float(number)) for step in steps]
+    assert read_json(here / "run" / "metrics.json") == {"loss": 0.5, "step": steps[-1]}

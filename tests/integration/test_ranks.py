@@ -152,6 +152,21 @@ def test_ranks_that_begin_again_under_one_id(again: str, ranks: Callable[..., li
     assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 
+def test_another_job_of_more_ranks_begins_from_nothing(
+    start_trainer: Start, ranks: Callable[..., list[Trainer]], tmp_path: Path
+) -> None:
+    """Whichever of its ranks is the first, one too that the job before had not."""
+    run = tmp_path / "work" / "run"
+    everyone(ranks(2), LOG + "\nlive.end()")
+    second = [start_trainer(LIVED_RUN_ID="together", WORLD_SIZE="3", RANK=str(rank)) for rank in range(3)]
+    for trainer in reversed(second):
+        trainer.do(LIVE + "; live.flush()")
+    everyone(second, "live.log_metric('b', {rank}.0); live.end()")
+    assert rows(run, "b") == ["0\t1.0"]
+    assert rows(run, "a/loss") == []
+    assert not (run / "plots" / "ranks" / "1" / "a").exists()
+
+
 def test_ranks_that_a_launcher_starts_again_may_be_fewer(ranks: Callable[..., list[Trainer]], tmp_path: Path) -> None:
     """Three ranks are killed, two go on from an earlier step: nobody waits for the third."""
     run = tmp_path / "work" / "run"

@@ -183,7 +183,7 @@ class Run:
             return False
         if rank.continues or rank.attempt > reduction.attempt or rank.opened < reduction.opened:
             return False
-        return reduction.is_over(rank.rank)
+        return reduction.is_over(rank.rank) or (not reduction.living and rank.world != reduction.world)
 
     def _make_room(self) -> bool:
         """The run is over: finish what it has begun to write, and forget it. False if that has to be tried again."""
