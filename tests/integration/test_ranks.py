@@ -86,6 +86,16 @@ def test_what_other_ranks_draw_stands_below_their_rank(ranks: Callable[..., list
     assert '"x": 1' in (run / "plots" / "ranks" / "1" / "custom" / "p.json").read_text(encoding="utf-8")
 
 
+def test_what_rank_0_says_of_documents_goes_for_all(start_trainer: Start, tmp_path: Path) -> None:
+    """Also where another rank has begun the run."""
+    first, second = (start_trainer(LIVED_RUN_ID="together", RANK=rank, WORLD_SIZE="2") for rank in "01")
+    second.do("live = lived.Live('run', report=None, dvcyaml=False); live.flush()")
+    first.do("live = lived.Live('run', report='html'); live.flush()")
+    everyone([first, second], "live.log_metric('loss', 1.0); live.next_step(); live.end()")
+    for name in ("dvc.yaml", "report.html"):
+        assert (tmp_path / "work" / "run" / name).exists()
+
+
 def test_a_rank_ends_without_waiting_for_one_that_is_behind(
     ranks: Callable[..., list[Trainer]], tmp_path: Path
 ) -> None:
