@@ -25,9 +25,12 @@ from lived_daemon.writers.files import replace_in
 logger = logging.getLogger("lived_daemon")
 
 _MAGIC = b"LIVEDCUT"
-#: positions, lengths, state, due, dvc, ended
-_TYPES = (dict, dict, dict, list, dict, list)
+#: positions, lengths, state, due, dvc, ended, receipt
+_TYPES = (dict, dict, dict, list, dict, list, dict)
 _HEAD = struct.Struct("<8sHxxI")
+#: The log of files, see :mod:`lived_daemon.receipt`.
+FILES_LOG = "files.jsonl"
+_BACKWARDS = 4096
 #: So many runs that have ended are remembered for ``lived status``.
 MAX_REMEMBERED = 200
 
@@ -36,7 +39,7 @@ MAX_REMEMBERED = 200
 class Checkpoint:
     """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event.
 
-    ``ended`` are the producers (hex) among them whose End is before that.
+    ``ended`` are the producers (hex) among them whose End is before that; ``receipt`` is what is known of the files.
     """
 
     positions: dict[str, int] = field(default_factory=dict)
@@ -45,12 +48,13 @@ class Checkpoint:
     due: list[bool] = field(default_factory=list)
     dvc: dict[str, Any] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
+    receipt: dict[str, Any] = field(default_factory=dict)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """The content of a checkpoint file."""
     content = [checkpoint.positions, checkpoint.lengths, checkpoint.state, checkpoint.due, checkpoint.dvc]
-    body = values.pack([*content, checkpoint.ended])
+    body = values.pack([*content, checkpoint.ended, checkpoint.receipt])
     return _HEAD.pack(_MAGIC, PROTOCOL_VERSION, crc32(body)) + body
 
 
@@ -126,17 +130,60 @@ class Store:
             return None
         return found.st_ino, found.st_mtime_ns
 
+    def add_files(self, lines: bytes) -> None:
+        """Append to the log of files: before the checkpoint that covers them.
+
+        Raises:
+            OSError: it cannot be written; the log is as it was.
+        """
+        self._make_folder()
+        fd = os.open(os.path.join(self.path, FILES_LOG), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            length = _whole_lines(fd)
+            try:
+                os.ftruncate(fd, length)
+                written = 0
+                while written < len(lines):
+                    written += os.pwrite(fd, memoryview(lines)[written:], length + written)
+                if self._fsync:
+                    os.fsync(fd)
+            except OSError:
+                os.ftruncate(fd, length)
+                raise
+        finally:
+            os.close(fd)
+
+    def forget_files(self) -> None:
+        """The log of files begins anew."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.path, FILES_LOG))
+
     def save_status(self, status: dict[str, Any]) -> None:
         """Keep what ``lived status`` shows of the run when no daemon has it."""
         self._replace("run.json", json.dumps(status).encode())
 
-    def _replace(self, name: str, content: bytes) -> None:
+    def _make_folder(self) -> None:
         os.makedirs(self.path, mode=0o700, exist_ok=True)
+
+    def _replace(self, name: str, content: bytes) -> None:
+        self._make_folder()
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             replace_in(folder, name, content, 0o600, self._fsync)
         finally:
             os.close(folder)
+
+
+def _whole_lines(fd: int) -> int:
+    """The length of the file ``fd`` up to the end of its last whole line."""
+    end = os.fstat(fd).st_size
+    while end > 0:
+        begin = max(0, end - _BACKWARDS)
+        found = os.pread(fd, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
 
 
 def forget_oldest(home: str) -> None:

@@ -238,6 +238,31 @@ def show_left(command: list[str], as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("directory", metavar="RUN_DIRECTORY")
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run's id, for a tree that was moved or copied.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON and nothing else.")
+def verify(directory: str, run_id: str | None, as_json: bool) -> None:
+    """Hold a finished run's tree against what its trainers were acknowledged for.
+
+    The exit code is 0 if all of it is there and unchanged, 1 if anything is missing, changed or extra, 2 if that cannot
+    be told.
+    """
+    from lived_daemon import table_verify
+    from lived_daemon import verify as verification
+
+    try:
+        verdict = verification.verify(places.home(os.environ), directory, run_id)
+    except verification.UnverifiableError as exc:
+        click.echo(f"Error: {exc}", err=True)
+        sys.exit(2)
+    if as_json:
+        click.echo(json.dumps(verdict.shown(), indent=2))
+    else:
+        table_verify.show(verdict)
+    sys.exit(0 if verdict.whole else 1)
+
+
+@main.command()
 @click.option("--dir", "directory", default="lived-demo", show_default=True, help="Where the demonstration is logged.")
 @click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True)
 def demo(directory: str, epochs: int) -> None:

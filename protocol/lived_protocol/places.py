@@ -4,7 +4,7 @@
 ``{home}``                      ``LIVED_HOME``, else ``$XDG_STATE_HOME/lived``, else ``~/.local/state/lived``; mode 0700
 ``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``lock``, ``producer.json``, ``files/`` (snapshots)
 ``{home}/daemons/{key}.lock``   held by a running daemon; JSON ``{"pid", "endpoint", "version"}``
-``{home}/runs/{run key}/``      ``checkpoint`` and ``run.json`` of one run
+``{home}/runs/{run key}/``      ``checkpoint``, ``run.json`` and ``files.jsonl`` of one run
 ``{home}/log/daemon-{key}.log`` what a daemon has to say, rotating
 ==============================  =====================================================================================
 """

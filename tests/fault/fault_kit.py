@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lived_daemon.status import running_daemons
+from lived_daemon.verify import verify
 
 #: Long enough for two slow cores with a noisy neighbour, in seconds.
 PATIENCE = 60.0
@@ -217,6 +218,12 @@ def rows(directory: Path, name: str, folder: str = "metrics") -> list[tuple[int,
         return []
     lines = text[: text.rfind("\n") + 1].splitlines()[1:]
     return [(int(step), float(value)) for step, value in (line.split("\t") for line in lines)]
+
+
+def assert_as_acknowledged(directory: Path, home: Path) -> None:
+    """The tree of the run in ``directory``, which is over, is what the receipt in ``home`` says: not less, not more."""
+    verdict = verify(str(home), str(directory))
+    assert verdict.whole, verdict.differences
 
 
 def numbered(count: int) -> list[tuple[int, float]]:

@@ -11,6 +11,7 @@ import pytest
 from fault_kit import (
     MakeDisk,
     StartTrainer,
+    assert_as_acknowledged,
     end_daemons,
     fill,
     kill_daemon,
@@ -56,6 +57,7 @@ def test_each_event_lands_once_and_in_order_however_often_the_daemon_is_killed(
     }
     params = YAML(typ="safe").load(run / "params.yaml")
     assert params == {f"p{number % 20}": number for number in range(max(0, steps - 20), steps)}
+    assert_as_acknowledged(run, lived_home)
     assert "nothing logged is lost" in trainer.errors()
 
 
@@ -92,6 +94,7 @@ def test_rows_written_before_the_first_checkpoint_land_once(
     live.end()
     assert rows(here / "run", "loss") == numbered(first + 100)
     assert read_json(here / "run" / "metrics.json") == {"loss": first + 99.0, "step": first + 99}
+    assert_as_acknowledged(here / "run", lived_home)
 
 
 def test_ending_waits_through_a_daemon_that_is_killed_meanwhile(here: Path, lived_home: Path) -> None:

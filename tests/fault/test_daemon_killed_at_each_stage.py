@@ -13,6 +13,7 @@ from fault_kit import (
     Faults,
     StartTrainer,
     Trainer,
+    assert_as_acknowledged,
     daemon_log,
     numbered,
     pixel,
@@ -60,6 +61,7 @@ def assert_whole(run: Path, steps: int = STEPS) -> None:
         ("image written", 8),
         ("half a document", 4),
         ("half a checkpoint", 4),
+        ("files noted", 3),
         ("checkpointed", 4),
         ("acknowledging", 4),
         ("acknowledged", 4),
@@ -71,7 +73,7 @@ def assert_whole(run: Path, steps: int = STEPS) -> None:
     ],
 )
 def test_a_daemon_killed_there_leaves_each_event_once(
-    fault: str, visits: int, start: StartTrainer, faults: Faults, here: Path
+    fault: str, visits: int, start: StartTrainer, faults: Faults, here: Path, lived_home: Path
 ) -> None:
     """Three daemons in a row die at this stage of one run, and what lands in the end is what was logged."""
     (here / "run" / "plots" / "metrics").mkdir(parents=True)
@@ -81,6 +83,7 @@ def test_a_daemon_killed_there_leaves_each_event_once(
     # How much there is to cut back, and so whether the next one comes to it, depends on what was written since the cut.
     assert (1 if "cutting back" in fault else DEATHS) <= faults.deaths <= DEATHS
     assert_whole(here / "run")
+    assert_as_acknowledged(here / "run", lived_home)
     assert not (here / "run" / "plots" / "metrics" / "old.tsv").exists()
     _assert_said_once(trainer)
 
@@ -120,6 +123,7 @@ def test_daemons_that_die_over_a_dead_trainer_s_journal_finish_its_run_once(
     found = run_status(lived_home, here / "run")
     assert found is not None
     assert found["state"] == "crashed"
+    assert_as_acknowledged(here / "run", lived_home)
     assert "Traceback" not in daemon_log(lived_home)
 
 
@@ -146,7 +150,7 @@ def repository(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.dvc
 @pytest.mark.timeout(300)
 def test_a_daemon_killed_over_the_experiment_saves_it_once(
-    start: StartTrainer, faults: Faults, repository: Path
+    start: StartTrainer, faults: Faults, repository: Path, lived_home: Path
 ) -> None:
     """Four daemons die over DVC's part, at its beginning, before, within and behind the saving: one experiment."""
     stages = "beginning with DVC,saving,in the middle of saving,saved"
@@ -154,6 +158,7 @@ def test_a_daemon_killed_over_the_experiment_saves_it_once(
     trainer.finish()
     assert faults.deaths == 4
     assert_whole(repository / "run", 30)
+    assert_as_acknowledged(repository / "run", lived_home)
     command = ["git", "for-each-ref", "--format=%(refname)", "refs/exps"]
     found = subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout.split()
     saved = [name for name in found if not name.startswith("refs/exps/exec/")]

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_kit import Faults, StartTrainer, Trainer, numbered, pixel, read_json, rows, run_status, wait_until
+from fault_kit import (
+    Faults,
+    StartTrainer,
+    Trainer,
+    assert_as_acknowledged,
+    numbered,
+    pixel,
+    read_json,
+    rows,
+    run_status,
+    wait_until,
+)
 
 #: A container as far as processes go: its first process has pid 1, and all of them die with it.
 _CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -45,6 +56,7 @@ def assert_finished_by_the_next_start(start: StartTrainer, here: Path, home: Pat
     found = run_status(home, here / "run")
     assert found is not None
     assert found["state"] == "crashed"
+    assert_as_acknowledged(here / "run", home)
 
 
 @pytest.mark.timeout(300)
@@ -118,6 +130,7 @@ def test_a_killed_container_is_finished_by_the_next_one(
     # One killed behind its row and before its next_step() had not ended that step: who resumes logs it again.
     assert landed == sorted(landed)
     assert len(landed) - len(steps) < CONTAINERS
+    assert_as_acknowledged(here / "run", lived_home)
 
 
 def _group(pid: int) -> list[int]:

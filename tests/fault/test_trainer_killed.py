@@ -13,6 +13,7 @@ from fault_kit import (
     PATIENCE,
     StartTrainer,
     Trainer,
+    assert_as_acknowledged,
     kill_daemon,
     numbered,
     pixel,
@@ -128,6 +129,7 @@ def test_a_trainer_that_leaves_without_end_has_its_run_finished(
     assert {"plots/images", "plots/metrics"} <= shown
     assert (run / "report.html").exists()
     wait_until(lambda: not list((lived_home / "journal").iterdir()), "the journal is gone")
+    assert_as_acknowledged(run, lived_home)
 
 
 def test_a_run_whose_trainer_and_daemon_were_both_killed_is_finished_by_the_next_run(

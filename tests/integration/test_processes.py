@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lived_daemon.verify import verify
 from trainers import PATIENCE, Trainer, daemons_of, environment, eventually, rows, summary
 
 Start = Callable[..., Trainer]
@@ -45,6 +46,15 @@ if __name__ == "__main__":
     live.next_step()
     live.end()
     assert live.faults == [], live.faults
+"""
+
+
+AGAIN = """
+import sys, lived
+with lived.Live("run", report=None, resume=sys.argv[1] == "resume") as live:
+    for _ in range(int(sys.argv[2])):
+        live.log_metric("loss", float(live.step))
+        live.next_step()
 """
 
 
@@ -156,6 +166,28 @@ def test_one_of_two_joined_processes_may_end_long_before_the_other(start_trainer
     eventually(lambda: rows(run, "b") == ["0\t1.0", "0\t2.0"], "the killed process's last row is in the tree")
     assert rows(run, "a") == ["0\t1.0"]
     assert rows(run, "c") == ["0\t1.0", "0\t2.0"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_run_id_used_again_knows_nothing_of_the_run_that_had_the_directory_meanwhile(
+    resume: bool, stop: bool, tmp_path: Path, lived_home: Path
+) -> None:
+    """What the first run left in its checkpoint is not true of the directory any more, and no row is cut by it."""
+    last = "resume" if resume else "anew"
+    for run_id, how, count in (("same", "anew", 10), ("other", "anew", 30), ("same", last, 4)):
+        command = [sys.executable, "-c", AGAIN, how, str(count)]
+        env = {**environment(lived_home), "LIVED_RUN_ID": run_id}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stderr) == (0, "")
+        if stop:
+            command = [sys.executable, "-m", "lived_daemon.cli", "stop"]
+            subprocess.run(command, env=environment(lived_home), check=True, capture_output=True, timeout=PATIENCE)
+    count = 34 if resume else 4
+    assert rows(tmp_path / "run", "loss") == [f"{step}\t{float(step)}" for step in range(count)]
+    assert summary(tmp_path / "run") == {"loss": count - 1.0, "step": count - 1}
+    verdict = verify(str(lived_home), str(tmp_path / "run"))
+    assert (verdict.differences, [run["id"] for run in verdict.runs][-1]) == ([], "same")
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "still-open"])

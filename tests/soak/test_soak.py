@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_kit import PATIENCE, daemon_log, daemon_pid, fill, run_status, wait_until
+from fault_kit import PATIENCE, assert_as_acknowledged, daemon_log, daemon_pid, fill, run_status, wait_until
 from soak_model import Checked, Listener, Said, check
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
@@ -194,6 +194,8 @@ def settle(trainer: Trainer, other: Path, home: Path, checked: Checked, number: 
                 assert time.monotonic() < deadline, f"round {number}: not over: {found}, {os.listdir(home / 'journal')}"
                 time.sleep(0.1)
     check(trainer.directory, said, checked)
+    if said.ended or said.steps:
+        assert_as_acknowledged(trainer.directory, home)
 
 
 def _is_over(found: dict[str, Any] | None) -> bool:

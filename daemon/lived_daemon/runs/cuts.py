@@ -15,6 +15,7 @@ from lived_protocol import messages
 
 from lived_daemon import checkpoint
 from lived_daemon.pool import Job
+from lived_daemon.receipt import Receipt, encode_log
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.output import Output
@@ -67,9 +68,14 @@ class Cuts:
         """Whether nobody else has taken the run further since its checkpoint was loaded."""
         return self._store.is_current
 
+    def begin_tree(self) -> None:
+        """The run begins in a directory that is cleared for it: there is no file of it yet."""
+        self._store.forget_files()
+
     def begin_anew(self) -> None:
         """The run has lost its directory: nothing of it is in the tree any more, its positions stay."""
         self.abandon()
+        self.begin_tree()
         self.checkpoint = checkpoint.Checkpoint(positions=self.checkpoint.positions)
         self.changed = True
 
@@ -117,6 +123,7 @@ class Cuts:
             made.lengths = output.rows.lengths
             made.due = output.documents.wanted.dump()
             made.dvc = output.dvc_remembered()
+            made.receipt = output.receipt.dump()
         self.checkpoint = made
         self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached)
         self.changed = False
@@ -158,6 +165,8 @@ class Cuts:
         try:
             if fsync and output is not None:
                 output.sync()
+            if output is not None:
+                self._save_files(output.receipt)
             self._store.save(cut.content)
             self._store.save_status(status)
         except OSError:
@@ -174,3 +183,13 @@ class Cuts:
         for producer, barrier in cut.answers:
             self._post(producer, messages.Answer(barrier.number))
         return done
+
+    def _save_files(self, receipt: Receipt) -> None:
+        noted = receipt.take_noted()
+        if not noted:
+            return
+        try:
+            self._store.add_files(encode_log(noted))
+        except OSError:
+            receipt.give_back(noted)
+            raise

@@ -10,10 +10,14 @@ from lived_daemon import system
 
 
 class Directory:
-    """The directory of one run. ``released`` is set once an earlier run has let go of it (None: nobody had it)."""
+    """The directory of one run. ``released`` is set once an earlier run has let go of it (None: nobody had it).
 
-    def __init__(self, path: str, run_id: str, released: threading.Event | None = None) -> None:
+    ``taken`` is when a run with another id was opened in it last (ns), if that was before this one.
+    """
+
+    def __init__(self, path: str, run_id: str, released: threading.Event | None = None, taken: int = 0) -> None:
         self.path = path
+        self.taken = taken
         self.moved = False
         #: Events logged before this time (ns) went with the directory that a later run has taken.
         self.ignore_before = 0

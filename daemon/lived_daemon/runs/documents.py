@@ -61,11 +61,16 @@ class Wanted:
         return [self.params, self.summary, self.dvcyaml, self.report]
 
 
+#: Is told the path and content of a document that was written.
+Rewritten = Callable[[str, bytes], None]
+
+
 class Documents:
     """Writes the small documents of one run into ``tree``."""
 
-    def __init__(self, tree: Tree, due: list[bool]) -> None:
+    def __init__(self, tree: Tree, due: list[bool], rewritten: Rewritten) -> None:
         self._tree = tree
+        self._rewritten = rewritten
         self.wanted = Wanted(*due)
         self._next = 0.0
         self._written: tuple[dvcyaml.DvcyamlEntries, tuple[int, int] | None] | None = None
@@ -89,12 +94,16 @@ class Documents:
             self._next = now + max(DOCUMENT_SECONDS, (now - started) / DOCUMENT_SHARE)
 
     def _write_due(self, state: RunState) -> None:
-        self._write_one("params", lambda: self._tree.replace("params.yaml", documents.render_yaml(state.params)))
-        self._write_one("summary", lambda: self._tree.replace("metrics.json", _render_summary(state)))
+        self._write_one("params", lambda: self._replace("params.yaml", documents.render_yaml(state.params)))
+        self._write_one("summary", lambda: self._replace("metrics.json", _render_summary(state)))
         step, self.wanted.step = self.wanted.step, None
         if step is not None:
             self._signal_step(state, step)
         self._write_one("dvcyaml", lambda: self._write_dvcyaml(state))
+
+    def _replace(self, path: str, content: bytes) -> None:
+        self._tree.replace(path, content)
+        self._rewritten(path, content)
 
     def _write_one(self, name: str, write: Callable[[], None]) -> None:
         """Write the document ``name`` if it is due; it stays due only where waiting can help."""
@@ -123,12 +132,18 @@ class Documents:
         text = dvcyaml.render_dvcyaml(existing, entries)
         if text != existing:
             replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
+        self._rewritten(_in_tree(path, self._tree.root), text.encode())
         self._written = entries, _stamp(path)
 
     def _signal_step(self, state: RunState, step: int) -> None:
         path = signals.step_completed_path(state.run["cwd"], state.run["env"])
         if path is not None:
             signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
+
+
+def _in_tree(path: str, root: str) -> str:
+    """``path`` relative to ``root`` where it lies in it; absolute elsewhere."""
+    return os.path.abspath(path).removeprefix(os.path.join(root, ""))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -168,11 +183,11 @@ class ReportMaker:
         """Whether the next may be made; ``now`` is monotonic seconds."""
         return not self.running and now >= self._next
 
-    def make(self, state: ReportRequest, tree: Tree) -> list[str]:
+    def make(self, state: ReportRequest, tree: Tree, rewritten: Rewritten) -> list[str]:
         """Render the report and put it into the tree; what had to be left out, a sentence each. Runs in the pool."""
         started = time.monotonic()
         try:
-            return _make_report(state, tree)
+            return _make_report(state, tree, rewritten)
         finally:
             took = time.monotonic() - started
             self._next = time.monotonic() + max(REPORT_SECONDS, took / REPORT_SHARE)
@@ -201,17 +216,21 @@ def report_request(state: RunState) -> ReportRequest:
     return ReportRequest(run["report"], inputs, run["notebook"])
 
 
-def _make_report(request: ReportRequest, tree: Tree) -> list[str]:
+def _make_report(request: ReportRequest, tree: Tree, rewritten: Rewritten) -> list[str]:
+    def replace(path: str, content: bytes) -> None:
+        tree.replace(path, content)
+        rewritten(path, content)
+
     if request.mode == "html":
         made = report.render_html(request.inputs)
-        tree.replace("report.html", made.text.encode())
+        replace("report.html", made.text.encode())
     elif request.mode == "md":
         with tempfile.TemporaryDirectory(prefix="lived-report-") as scratch:
             made = report.render_markdown(request.inputs, scratch)
             for picture in made.pictures:
                 with open(os.path.join(scratch, picture), "rb") as file:
-                    tree.replace(picture, file.read())
-        tree.replace("report.md", made.text.encode())
+                    replace(picture, file.read())
+        replace("report.md", made.text.encode())
     else:
         made = report.render_notebook_markdown(request.inputs)
         if request.notebook is not None:

@@ -17,6 +17,7 @@ from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
 from lived_daemon.pool import Job
+from lived_daemon.receipt import Receipt
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
 from lived_daemon.runs.operations import (
     AppendRankRow,
@@ -52,8 +53,9 @@ class Output:
         run = state.run
         self.tree = Tree(run["directory"], run["umask"], fsync)
         self.pool_tree = Tree(run["directory"], run["umask"], fsync)
-        self.rows = RowWriter(self.tree, dict(checkpoint.lengths))
-        self.documents = Documents(self.tree, checkpoint.due)
+        self.receipt = Receipt(checkpoint.receipt)
+        self.rows = RowWriter(self.tree, dict(checkpoint.lengths), self.receipt)
+        self.documents = Documents(self.tree, checkpoint.due, self.receipt.rewritten)
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
@@ -71,7 +73,7 @@ class Output:
     def execute(self, operation: Operation, producer: bytes) -> None:
         """Carry out ``operation`` for ``producer``, or see that it will be."""
         if type(operation) is AppendRow:
-            self.rows.add(operation.name, operation[1:])
+            self.rows.add(operation.name, operation[1:], producer)
             return
         self._table[type(operation)](operation, producer)
 
@@ -81,35 +83,36 @@ class Output:
 
     # -- the table -----------------------------------------------------------------------------------------------------
 
-    def _append_row(self, row: AppendRow, _: bytes) -> None:
-        self.rows.add(row.name, (row.time, row.step, row.flags, row.value))
+    def _append_row(self, row: AppendRow, producer: bytes) -> None:
+        self.rows.add(row.name, (row.time, row.step, row.flags, row.value), producer)
 
-    def _append_rank_row(self, row: AppendRankRow, _: bytes) -> None:
-        self.rows.add((row.rank, row.name), row[2:])
+    def _append_rank_row(self, row: AppendRankRow, producer: bytes) -> None:
+        self.rows.add((row.rank, row.name), row[2:], producer)
 
     def _write_image(self, image: WriteImage, producer: bytes) -> None:
         def work() -> None:
-            self._replace(image.path, images.encode_image(image.name, image.form, image.info, image.data))
+            self._replace(image.path, images.encode_image(image.name, image.form, image.info, image.data), producer)
 
         self._submit(Job(image.path, f"log_image {image.name!r}", len(image.data), work, producer))
 
     def _write_curve(self, curve: WriteCurve, producer: bytes) -> None:
         def work() -> None:
             points = curves.compute_curve(curve.curve, curve.labels, curve.predictions, curve.options)
-            self._replace(curve.path, documents.render_json(points))
+            self._replace(curve.path, documents.render_json(points), producer)
 
         size = _weight(curve.labels) + _weight(curve.predictions)
         self._submit(Job(curve.path, f"log_sklearn_plot {curve.name!r}", size, work, producer))
 
     def _write_plot(self, plot: WritePlot, producer: bytes) -> None:
         def work() -> None:
-            self._replace(plot.path, documents.render_json(plots.table_records(plot.table)))
+            self._replace(plot.path, documents.render_json(plots.table_records(plot.table)), producer)
 
         self._submit(Job(plot.path, f"log_plot {plot.name!r}", _weight(plot.table), work, producer))
 
-    def _replace(self, path: str, content: bytes) -> None:
+    def _replace(self, path: str, content: bytes, producer: bytes) -> None:
         self.pool_tree.check_root()
         self.pool_tree.replace(path, content)
+        self.receipt.replaced(path, content, producer)
 
     def _clear(self, _: Clear, __: bytes) -> None:
         self.tree.make_root()
@@ -166,7 +169,7 @@ class Output:
         def work() -> None:
             try:
                 self.pool_tree.check_root()
-                for complaint in self.report.make(request, self.pool_tree):
+                for complaint in self.report.make(request, self.pool_tree, self.receipt.rewritten):
                     logger.warning(f"report of {request.inputs.directory}: {complaint}")
             finally:
                 self.report.running = False
@@ -214,6 +217,7 @@ class Output:
             if track.copy and snapshot is not None:
                 run = self._state.run
                 path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"])
+                self.receipt.copied(run["directory"], os.path.relpath(path, run["directory"]), producer)
             if track.cache:
                 self._begin_dvc()
                 self._ask_dvc("add", producer, label, path=path, snapshot=None if track.copy else snapshot)

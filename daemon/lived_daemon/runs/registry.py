@@ -137,14 +137,15 @@ class Registry:
                 return worker
             self._remove(key, worker)
         latest = self._latest.get(directory)
-        late = latest is not None and latest.key != key and latest.opened > run["opened"] and not run.get("continues")
+        other = latest if latest is not None and latest.key != key and not run.get("continues") else None
+        late = other is not None and other.opened > run["opened"]
         ready = None if late else self._free(directory, key, hello)
-        place = Directory(directory, run["run_id"], ready)
+        place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
         worker = Worker(self._home, key, run, self._fsync, self._post, place)
         self._workers[key] = worker
         if late:
-            assert latest is not None
-            worker.inbox.put(commands.Move(latest.opened, latest.pid, latest.host, threading.Event()))
+            assert other is not None
+            worker.inbox.put(commands.Move(other.opened, other.pid, other.host, threading.Event()))
         else:
             self._holders[directory] = worker
             self._note(directory, run["opened"], key, run["pid"], run["host"])

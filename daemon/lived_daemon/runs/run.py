@@ -21,7 +21,7 @@ from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake
 from lived_daemon.runs.jobs import Jobs
-from lived_daemon.runs.operations import Due, Finish, Operation, Say
+from lived_daemon.runs.operations import AppendRow, Due, Finish, Operation, Say
 from lived_daemon.runs.output import Output, explain
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.telling import Teller
@@ -68,9 +68,12 @@ class Run:
         self._drain = drain
 
     def load(self) -> None:
-        """Go on from the run's checkpoint, if there is one."""
+        """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory."""
         self._cuts.load()
-        if self._cuts.checkpoint.state:
+        state = self._cuts.checkpoint.state
+        if state and state["run"]["opened"] < self._directory.taken:
+            self._cuts.begin_anew()  # the id was used before, and another run has had the directory since
+        elif state:
             self.state = RunState.load(self._cuts.checkpoint.state)
             self._directory.moved_to(self.state.run["directory"], self.state.run.get("ignore_before", 0))
 
@@ -134,7 +137,9 @@ class Run:
         run = event.run
         existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
         begun = self.state.begin(event, existing)
-        if existing is not None:
+        if existing is None:
+            self._cuts.begin_tree()
+        else:
             self._cuts.checkpoint.lengths = existing_lengths(run["directory"])
         try:
             if self._open_output():
@@ -157,8 +162,8 @@ class Run:
         for operation in operations:
             if isinstance(operation, Say):
                 self._teller.say(operation.event, operation.cause, producer)
-            else:
-                self.output.execute(operation, producer)
+            else:  # a row across ranks is nobody's alone, and stands behind those before it whoever completes it
+                self.output.execute(operation, b"" if type(operation) is AppendRow else producer)
 
     def _begin_late(self, feed: Feed) -> bool:
         """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from lived_protocol import events
 
+from lived_daemon.receipt import Receipt
 from lived_daemon.writers.files import Tree, UnsafePathError
 from lived_daemon.writers.rows_format import format_rows, header
 
@@ -44,20 +45,25 @@ def name_of(key: Key) -> str:
 
 
 class RowWriter:
-    """Appends rows to the files of one run. ``lengths`` maps each file (relative path) to its length in bytes."""
+    """Appends rows to the files of one run, and says so to ``receipt``.
 
-    def __init__(self, tree: Tree, lengths: dict[str, int]) -> None:
+    ``lengths`` maps each file (relative path) to its length in bytes.
+    """
+
+    def __init__(self, tree: Tree, lengths: dict[str, int], receipt: Receipt) -> None:
         self._tree = tree
         self.lengths = lengths
-        self._buffers: defaultdict[Key, list[Row]] = defaultdict(list)
+        self._receipt = receipt
+        #: By producer (empty: of all ranks), then by key.
+        self._buffers: defaultdict[bytes, defaultdict[Key, list[Row]]] = defaultdict(lambda: defaultdict(list))
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
         self.buffered = 0
         _writers.add(self)
 
-    def add(self, key: Key, row: Row) -> None:
-        """Take a row; it is written by the next :meth:`flush`."""
-        self._buffers[key].append(row)
+    def add(self, key: Key, row: Row, producer: bytes = b"") -> None:
+        """Take a row from ``producer``, or one of all ranks; it is written by the next :meth:`flush`."""
+        self._buffers[producer][key].append(row)
         self.buffered += 1
 
     def flush(self) -> None:
@@ -66,21 +72,25 @@ class RowWriter:
         Raises:
             OSError: a file could not be written; its rows, and those of the files after it, are kept.
         """
-        for key in list(self._buffers):
-            rows = self._buffers[key]
-            self._append(key, rows)
-            del self._buffers[key]
-            self.buffered -= len(rows)
+        for producer, buffers in list(self._buffers.items()):
+            for key in list(buffers):
+                rows = buffers[key]
+                self._append(key, rows)
+                del buffers[key]
+                self.buffered -= len(rows)
+                if producer:
+                    self._receipt.count(producer, name_of(key), len(rows))
+            del self._buffers[producer]
 
     def discard(self, key: Key) -> int:
         """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
-        lost = len(self._buffers.pop(key, []))
+        lost = sum(len(buffers.pop(key, [])) for buffers in self._buffers.values())
         self.buffered -= lost
         return lost
 
     def failing(self) -> Key | None:
         """The key whose rows :meth:`flush` could not write, if it raised."""
-        return next(iter(self._buffers), None)
+        return next((key for buffers in self._buffers.values() for key in buffers), None)
 
     def _append(self, key: Key, rows: list[Row]) -> None:
         path = path_of(key)
@@ -98,6 +108,7 @@ class RowWriter:
             os.ftruncate(fd, length)
             raise
         self.lengths[path] = length + len(data)
+        self._receipt.appended(path, length, data, len(rows))
         if self._tree.fsync:
             self._unsynced.add(path)
 
@@ -118,6 +129,7 @@ class RowWriter:
                 f"{os.path.join(self._tree.root, path)} was changed by somebody else, from {known} to {size} bytes; "
                 "rows are appended to what is there"
             )
+            self._receipt.changed(path, size)
         self.lengths[path] = size
         self._open[path] = fd
         self.trim()

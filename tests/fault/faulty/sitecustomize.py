@@ -165,6 +165,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], None]]:
         "image written": lambda: after(files.Tree, "replace", stage, lambda _, path, __: path.endswith(".png")),
         "half a document": lambda: half_written(stage, (".yaml", ".json", ".html")),
         "half a checkpoint": lambda: half_written(stage, ("checkpoint",)),
+        "files noted": lambda: after(checkpoint.Store, "add_files", stage),
         "checkpointed": lambda: after(checkpoint.Store, "save", stage),
         "acknowledging": lambda: before(*post, _posts("Acknowledge")),
         "acknowledged": lambda: after(*post, _posts("Acknowledge")),

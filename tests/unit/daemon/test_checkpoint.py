@@ -22,6 +22,8 @@ WHOLE = Checkpoint(
     {"run": {"run_id": "r", "directory": "/run"}, "step": 3, "summary": {"loss": 0.5, "step": 2}},
     [False, True, False, True],
     {"begun": True},
+    ["00112233445566778899aabbccddeeff"],
+    {"rows": {"plots/metrics/train/loss.tsv": [0, 3, 4022250974, 0]}, "producers": {}, "documents": {}},
 )
 DAMAGED = {
     "empty": "too short",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lived_daemon.receipt import Receipt
 from lived_daemon.writers import rows
 from lived_daemon.writers.files import Tree
 from lived_daemon.writers.rows import RowWriter, existing_lengths
@@ -28,7 +29,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 @pytest.fixture
 def writer(tree: Tree) -> Iterator[RowWriter]:
     """A writer that begins with nothing."""
-    made = RowWriter(tree, {})
+    made = RowWriter(tree, {}, Receipt())
     yield made
     made.close()
 
@@ -65,7 +66,7 @@ def test_a_new_run_does_not_append_to_what_it_does_not_know(tree: Tree, writer: 
     add(writer, "a", 1)
     writer.flush()
     assert content(tree, "a") == "step\ta\n0\t1\n"
-    again = RowWriter(tree, existing_lengths(tree.root))
+    again = RowWriter(tree, existing_lengths(tree.root), Receipt())
     add(again, "a", 2, step=1)
     again.flush()
     again.close()
@@ -111,7 +112,7 @@ def test_an_opener_that_fails_keeps_the_rows(tmp_path: Path) -> None:
         return os.open(path, flags, mode, dir_fd=dir_fd)
 
     tree = Tree(str(tmp_path), 0o022, opener=opener)
-    writer = RowWriter(tree, {})
+    writer = RowWriter(tree, {}, Receipt())
     for name in ("a", "b", "c"):
         add(writer, name, 1)
     with pytest.raises(OSError, match="too many"):
@@ -153,7 +154,7 @@ def test_cutting_back_leaves_exactly_what_the_checkpoint_knew(tree: Tree, writer
     writer.flush()
     writer.close()
     (Path(tree.root) / "plots" / "metrics" / "gone.tsv").unlink()
-    again = RowWriter(tree, known)
+    again = RowWriter(tree, known, Receipt())
     again.cut_back()
     assert (content(tree, "a"), content(tree, "b")) == kept
     add(again, "a", 3, step=2)
@@ -192,7 +193,7 @@ def test_a_name_that_cannot_be_a_file_does_not_hold_up_the_others(tree: Tree, wr
 def test_syncing_passes_over_a_file_that_could_not_be_opened_again(tmp_path: Path) -> None:
     """With fsync, a file that was written and then lost to something else does not bring the checkpoint down."""
     tree = Tree(str(tmp_path), 0o022, fsync=True)
-    writer = RowWriter(tree, {})
+    writer = RowWriter(tree, {}, Receipt())
     add(writer, "a", 1)
     writer.flush()
     path = tmp_path / "plots" / "metrics" / "a.tsv"
@@ -224,7 +225,7 @@ def test_a_linked_file_does_not_keep_a_resumed_run_from_beginning(tree: Tree, tm
     base = Path(tree.root) / "plots" / "metrics"
     base.mkdir(parents=True)
     (base / "a.tsv").symlink_to(outside)
-    writer = RowWriter(tree, {"plots/metrics/a.tsv": 3})
+    writer = RowWriter(tree, {"plots/metrics/a.tsv": 3}, Receipt())
     writer.cut_back()
     add(writer, "a", 1)
     with pytest.raises(ValueError, match="symbolic link"):
@@ -234,7 +235,7 @@ def test_a_linked_file_does_not_keep_a_resumed_run_from_beginning(tree: Tree, tm
 
 def test_rows_of_a_rank_stand_in_its_own_file(tree: Tree) -> None:
     """Beside those of all ranks, with the header of the metric's name; an earlier run's are known, and cut back."""
-    made = RowWriter(tree, {})
+    made = RowWriter(tree, {}, Receipt())
     made.add("a/loss", (0, 1, 0, 0.5))
     made.add((3, "a/loss"), (0, 1, 0, 0.25))
     made.flush()
@@ -246,7 +247,7 @@ def test_rows_of_a_rank_stand_in_its_own_file(tree: Tree) -> None:
     made.close()
     with own.open("a", encoding="utf-8") as file:
         file.write("2\t0.5")
-    again = RowWriter(tree, lengths)
+    again = RowWriter(tree, lengths, Receipt())
     again.cut_back()
     assert own.read_text(encoding="utf-8") == "step\tloss\n1\t0.25\n"
     again.close()
