@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from lived_daemon.runs import operations as op
 from lived_daemon.runs import ranked
+from lived_daemon.runs.output import Output
 from lived_daemon.runs.reduction import Rank
+from lived_daemon.runs.run import Run
 from lived_daemon.runs.state import RunState
 from lived_protocol import events, values
 from lived_protocol.errors import InvalidEventError
@@ -149,3 +152,13 @@ def test_nonsense_of_a_rank_is_refused_and_changes_nothing() -> None:
     with pytest.raises(InvalidEventError):
         apply(state, events.Metric(NOW, 0, "../a", PLOT, 1.0), 1)
     assert state.dump() == before
+
+
+def test_rows_across_ranks_are_nobody_s_alone() -> None:
+    """Rows are buffered by producer: those that different ranks complete must stay in order, each rank's are its own."""
+    made: list[tuple[op.Operation, bytes]] = []
+    run = Run.__new__(Run)
+    run.output = cast(Output, SimpleNamespace(execute=lambda operation, producer: made.append((operation, producer))))
+    across, own = op.AppendRow("a", NOW, 0, PLOT, 1.5), op.AppendRankRow(1, "a", NOW, 0, PLOT, 2.0)
+    run._execute([own, across], PRODUCERS[1])
+    assert made == [(own, PRODUCERS[1]), (across, b"")]
