@@ -155,7 +155,7 @@ def test_nonsense_of_a_rank_is_refused_and_changes_nothing() -> None:
 
 
 def test_rows_across_ranks_are_nobody_s_alone() -> None:
-    """Rows are buffered by producer: those that different ranks complete must stay in order, each rank's are its own."""
+    """Rows are buffered by producer: those that different ranks complete must stay in order; each rank has its own."""
     made: list[tuple[op.Operation, bytes]] = []
     run = Run.__new__(Run)
     run.output = cast(Output, SimpleNamespace(execute=lambda operation, producer: made.append((operation, producer))))
