@@ -65,7 +65,7 @@ class Shipment:
     def _begin(self) -> None:
         """Ship what there is up to the next hole: a shipper for each, so that the daemon hears of the hole."""
         self._extent = self._ahead.pop(0)
-        run = {**self.left.run, hello.END: self.left.end}
+        run = {**self.left.run, hello.END: self.left.end, hello.DROPPED: self.left.dropped}
         run.pop(hello.ENDPOINT, None)
         self._shipper = Shipper(self._extent, self._settings, run, self._on_fault)
         self._wait = self._shipper.barrier(report=not self._ahead)
@@ -159,8 +159,8 @@ def _begin_locked(
     if here.problem:
         raise KeptError(here.problem)
     for path in set_aside(here):
-        say(left, f"a segment is damaged and set aside as {path}")
-    return Shipment(here, endpoint, settings, lock, say)
+        say(left, f"a segment is damaged and set aside as {path}; what is whole in it is used")
+    return Shipment(look(left.folder) or here, endpoint, settings, lock, say)
 
 
 def _is_taken_here(left: Left, endpoint: str, home: str) -> bool:

@@ -35,6 +35,8 @@ class Live(live.Live):
         rank: int | None = None,
         world_size: int | None = None,
         reduce: str | None = "mean",
+        overflow: str | None = None,
+        overflow_wait: float | None = None,
     ) -> None:
         super().__init__(
             dir,
@@ -50,6 +52,8 @@ class Live(live.Live):
             rank=rank,
             world_size=world_size,
             reduce=reduce,
+            overflow=overflow,
+            overflow_wait=overflow_wait,
         )
 
 

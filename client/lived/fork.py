@@ -41,11 +41,6 @@ def join(member: Member) -> None:
     _members.add(member)
 
 
-def leave(member: Member) -> None:
-    """The opposite of :func:`join`."""
-    _members.discard(member)
-
-
 def _after_fork() -> None:
     undivided.release()
     for member in list(_members):

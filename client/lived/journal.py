@@ -3,7 +3,8 @@
 A journal is a folder of memory-mapped segments that one producer appends frames to. What always holds: a frame is
 visible (counted by the segment's committed position) only once all its bytes are stored; positions grow for ever; a
 segment is allocated on disk before it is mapped; appending never waits for anything but another thread's append, and
-never raises for lack of room (events are counted as dropped instead, media first).
+never raises for lack of room (events are counted as dropped instead, media first). ``lived.blocking`` makes of it one
+that may wait for room.
 
 A signal handler or a finalizer may log while its own thread is inside an append; such an event is set aside and
 appended by the interrupted call right behind its own.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import mmap
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,18 +25,19 @@ from zlib import crc32
 from lived_protocol import events, frames, segments
 
 from lived import system
+from lived.drops import Drops
+from lived.room import MEDIA_SHARE, MEMORY_LIMIT, Claim, Room
 from lived.segment import COMMITTED_WORD, Segment, make_segment, memory_segment, name_spare
 
 logger = logging.getLogger("lived")
 
-#: How much may be kept in memory where the disk has no room for a segment, in bytes.
-MEMORY_LIMIT = 64 * 1024**2
-#: Media events are given up when the journal has filled this share of its limit; the rest is kept for metrics.
-MEDIA_SHARE = 0.9
-
 _STEP_BODY = events.StepTemplate.size
 _STEP_FRAME = frames.size_of(_STEP_BODY)
 _place_step = frames.placer(_STEP_BODY)
+#: An event's body, its kind, and whether it is media.
+Entry = tuple[bytes, str, bool]
+#: Kinds that a stream cannot do without.
+_NEEDED = ("Open", "End")
 
 
 def _pack_step(step: int) -> bytes:
@@ -42,53 +45,42 @@ def _pack_step(step: int) -> bytes:
     return body
 
 
-class Drops:
-    """Events that found no room: how many of each kind, and how many bytes."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.size = 0
-
-    def add(self, kind: str, size: int) -> bool:
-        """Count one; True if it is the first of its kind."""
-        first = kind not in self.counts
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        self.size += size
-        return first
-
-
 class Journal:
     """The journal of one producer; safe to append to from any thread, and from signal handlers.
 
-    ``folder`` is made if need be; ``producer`` is 16 bytes; ``limit`` and ``segment_size`` are bytes.
+    ``folder`` is made if need be; ``producer`` is 16 bytes; ``limit`` and ``segment_size`` are bytes. Media may fill
+    ``media_share`` of the limit.
     """
 
-    def __init__(self, folder: str, producer: bytes, limit: int, segment_size: int) -> None:
+    def __init__(
+        self, folder: str, producer: bytes, limit: int, segment_size: int, media_share: float = MEDIA_SHARE
+    ) -> None:
         self.folder = folder
         self.producer = producer
-        self.limit = limit
         self.segment_size = segment_size
-        self.drops = Drops()
-        self._unreported = Drops()
+        #: From where to where bytes are lost whose file was deleted or cut off, in the order in which that was found.
+        self.lost: list[tuple[int, int]] = []
+        self._room = Room(limit, media_share)
         # `with` on an RLock cannot be interrupted between taking the lock and the block that gives it back; and the
         # lock itself knows whether this very thread is inside an append further up the stack.
         self._lock = threading.RLock()
         self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
-        self._deferred: deque[tuple[bytes, str, bool]] = deque()
+        self._deferred: deque[Entry] = deque()
         self._segments: list[Segment] = []
         self._map: mmap.mmap
         self._words: memoryview
         self._offset: int
         self._end: int
         self._spare: Segment | None = None
-        self._kept = 0
-        self._in_memory = 0
         self._warned: set[str] = set()
         self._closed = False
         self._successor: Callable[[bytes, str, bool], None] | None = None
         with contextlib.suppress(OSError):  # a folder that cannot be made shows as a segment that cannot be had
             system.private_folder(folder)
-        self._install(self._next_segment(0, segment_size, media=False) or memory_segment(0, segment_size, producer))
+        self.drops = Drops(folder)
+        segment = self._next_segment(0, segment_size, Claim.ALWAYS)
+        assert segment is not None, "what a stream cannot do without has room"
+        self._install(segment)
 
     # -- appending -----------------------------------------------------------------------------------------------------
 
@@ -158,13 +150,17 @@ class Journal:
             return
         if not self._end:
             self._adopt(self._segments[-1])
-        if self._unreported.counts and kind != "Dropped":
-            self._report_drops()
+        claim = Claim.ALWAYS if kind in _NEEDED else Claim.MEDIA if media else Claim.ANY
+        if self.drops.untold:
+            self._tell_drops(claim)
         size = frames.size_of(len(body))
-        if len(body) > frames.MAX_BODY or (self._offset + size > self._end and not self._roll(size, media)):
-            self._drop(kind, size)
-            return
-        offset, end = self._offset, self._offset + size
+        if len(body) > frames.MAX_BODY or not self._has_room(size, claim):
+            self._have_no_room((body, kind, media))
+        else:
+            self._store(body)
+
+    def _store(self, body: bytes) -> None:
+        offset, end = self._offset, self._offset + frames.size_of(len(body))
         self._map[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
         self._map[offset + 8 : end] = body
         self._offset = end
@@ -176,9 +172,7 @@ class Journal:
         """Append to ``segment`` from now on. Interrupted at any point, the next append finishes it."""
         self._end = 0
         self._segments.append(segment)
-        self._kept += segment.capacity
-        if segment.path is None:
-            self._in_memory += segment.capacity
+        self._room.take(segment)
         self._adopt(segment)
 
     def _adopt(self, segment: Segment) -> None:
@@ -187,12 +181,18 @@ class Journal:
         self._offset = segments.HEAD_SIZE + segment.words[COMMITTED_WORD]
         self._end = segments.HEAD_SIZE + segment.capacity
 
-    def _roll(self, size: int, media: bool) -> bool:
+    def _has_room(self, size: int, claim: Claim) -> bool:
+        """Whether a frame of ``size`` bytes can be stored now; where the segment is too small, in the next one."""
+        if self._offset + size <= self._end:
+            return self._room.is_open_to(claim, self._segments[-1])
+        return self._roll(size, claim)
+
+    def _roll(self, size: int, claim: Claim) -> bool:
         """Go on in a new segment with room for ``size`` bytes; False where none can be had."""
         first = self._segments[-1].end
         spare = self._spare
         if spare is not None and spare.capacity >= size:
-            fits = self._kept + spare.capacity <= self.limit * (MEDIA_SHARE if media else 1)
+            fits = self._room.has(spare.capacity, claim)
             used = fits and name_spare(spare, self.folder, first, self.producer)
             if not used:
                 spare.discard()
@@ -201,14 +201,16 @@ class Journal:
             if used:
                 self._install(spare)
                 return True
-        segment = self._next_segment(first, max(size, self.segment_size), media)
+        segment = self._next_segment(first, size, claim)
         if segment is None:
             return False
         self._install(segment)
         return True
 
-    def _next_segment(self, first: int, capacity: int, media: bool) -> Segment | None:
-        if self._kept + capacity > self.limit * (MEDIA_SHARE if media else 1):
+    def _next_segment(self, first: int, size: int, claim: Claim) -> Segment | None:
+        """A segment from position ``first`` on with room for ``size`` bytes; None where none can be had."""
+        capacity = self._room.grant(size, self.segment_size, claim)
+        if not capacity:
             return None
         try:
             return make_segment(self.folder, first, capacity, self.producer)
@@ -219,9 +221,8 @@ class Journal:
                 f"{MEMORY_LIMIT // 1024**2} MiB in memory, which does not survive this process. "
                 "Make room there, or set LIVED_HOME to another disk",
             )
-        if self._in_memory + capacity > MEMORY_LIMIT:
-            return None
-        return memory_segment(first, capacity, self.producer)
+        capacity = self._room.grant_in_memory(size, self.segment_size, claim)
+        return memory_segment(first, capacity, self.producer) if capacity else None
 
     def tend(self) -> None:
         """What there is to do when there is time. Called by the shipper, which is the only reader."""
@@ -230,12 +231,15 @@ class Journal:
 
     def prepare(self) -> None:
         """Have the next segment ready, so that no call has to make one, and give back the memory of full ones."""
+        if not self.drops.on_disk:
+            with self._lock:
+                self.drops.settle()
         for segment in self._segments[:-1]:
             if segment.path is not None and not segment.sealed:
                 segment.seal()
         if self._spare is not None or self._closed or self._end - self._offset > self.segment_size * 3 // 4:
             return
-        if self._kept + self.segment_size > self.limit * MEDIA_SHARE:
+        if not self._room.has(self.segment_size, Claim.MEDIA):
             return
         try:
             spare = make_segment(self.folder, segments.SPARE, self.segment_size, self.producer)
@@ -249,24 +253,25 @@ class Journal:
 
     # -- drops ---------------------------------------------------------------------------------------------------------
 
-    def _drop(self, kind: str, size: int) -> None:
-        self._unreported.add(kind, size)
-        if self.drops.add(kind, size):
+    def _have_no_room(self, entry: Entry) -> None:
+        """What becomes of an event that finds no room: it is dropped and counted."""
+        body, kind, _ = entry
+        if self.drops.add(kind, frames.size_of(len(body))):
+            kept, limit = self._room.kept / 1024**2, self._room.limit / 1024**2
             self._warn_once(
                 f"drop {kind}",
-                f"the journal in {self.folder} is full ({self._kept / 1024**2:.0f} of {self.limit / 1024**2:.0f} MiB): "
+                f"the journal in {self.folder} is full ({kept:.0f} of {limit:.0f} MiB): "
                 f"{kind} events are dropped and counted until the daemon catches up. "
                 "Make room, or raise LIVED_JOURNAL_LIMIT",
             )
 
-    def _report_drops(self) -> None:
-        drops, self._unreported = self._unreported, Drops()
-        event = events.Dropped(time_ns(), None, drops.counts, drops.size)
-        body = events.encode(event)
-        if self._offset + len(body) + 8 > self._end and not self._roll(len(body) + 8, media=False):
-            self._unreported = drops
-            return
-        self._append_locked(body, "Dropped", media=False)
+    def _tell_drops(self, claim: Claim) -> None:
+        """Tell in the stream of all that was dropped, if there is room."""
+        size = self.drops.size
+        body = events.encode(events.Dropped(time_ns(), None, self.drops.counts, size))
+        if self._has_room(frames.size_of(len(body)), Claim.ALWAYS if claim is Claim.ALWAYS else Claim.ANY):
+            self._store(body)
+            self.drops.tell(size)
 
     def _warn_once(self, kind: str, text: str) -> None:
         if kind not in self._warned:
@@ -292,17 +297,17 @@ class Journal:
                 return segment.read(position, size)
         return b""
 
-    def give_up(self, position: int) -> int:
-        """The segment that holds ``position`` has lost its file: forget it and what is before; how many bytes they had.
+    @property
+    def end(self) -> int:
+        """The position at which it ends: more may come."""
+        return self.committed
 
-        What is behind it can still be read.
-        """
-        with self._lock:
-            lost = next((one for one in self._segments[:-1] if one.first <= position < one.end), None)
-        if lost is None:
-            return 0
-        self.release(lost.end)
-        return lost.end - position
+    def give_up(self, position: int) -> int:
+        """The segment that holds ``position`` has lost the rest: pass over that from now on; how many bytes it is."""
+        segment = next(one for one in list(self._segments) if one.first <= position < one.end)
+        self.lost.append((position, segment.end))
+        segment.lose(position)
+        return self.lost[-1][1] - position
 
     def release(self, position: int) -> None:
         """Delete what lies wholly before ``position``; the last segment stays."""
@@ -310,9 +315,7 @@ class Journal:
             done: list[Segment] = []
             while len(self._segments) > 1 and self._segments[0].end <= position:
                 segment = self._segments.pop(0)
-                self._kept -= segment.capacity
-                if segment.path is None:
-                    self._in_memory -= segment.capacity
+                self._room.give_back(segment)
                 done.append(segment)
         for segment in done:
             segment.discard()
@@ -320,15 +323,36 @@ class Journal:
     def hand_over(self, successor: Callable[[bytes, str, bool], None]) -> None:
         """Take nothing more: what is appended from now on goes to ``successor``."""
         with self._lock:
+            if self.drops.untold and not self._closed:  # behind the end, other threads have gone on
+                self._tell_drops(Claim.ALWAYS)
             self._successor = successor
             self._closed = True
             self._end = 0
+
+    def disown(self) -> None:
+        """In a forked child, whose parent goes on with the journal: nothing reaches it from here.
+
+        Where a signal handler has forked in the middle of an append, the child returns into that append; what it does
+        there goes to memory that nobody reads. (Not so in the moment in which a segment's file is made.)
+        """
+        if self._is_owned():
+            nowhere = memory_segment(0, len(self._map), self.producer)
+            self._segments, self._map, self._words = [nowhere], nowhere.map, nowhere.words
+            self.folder, self._spare = os.devnull, None
+            self._warned.add("disk")
+        self._closed = True
+        self._end = 0
+        self._deferred.clear()
+        self.drops.close()
+        self._lock = threading.RLock()  # the other may be held by a thread that there is not here
+        self._is_owned = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
 
     def close(self, delete: bool) -> None:
         """Unmap everything; with ``delete``, remove the folder's segments as well."""
         with self._lock:
             self._closed = True
             self._end = 0
+            self.drops.close()
             kept, self._spare = [*self._segments, *([self._spare] if self._spare else [])], None
         for segment in kept:
             if delete or segment.path is None or segment.path.endswith(segments.file_name(segments.SPARE)):

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from lived_protocol import hello, places, segments
-from lived_protocol.errors import DamagedSegmentError
+from lived_protocol import drops, hello, places, segments
+from lived_protocol.errors import DamagedDropsError, DamagedSegmentError, ForeignSegmentError
 
 from lived import system
+from lived.segment import read_file
+
+_IDENTITY = re.compile("[0-9a-f]{32}")
 
 
 class Stored(NamedTuple):
@@ -32,7 +36,8 @@ class Left:
     """The folder of one producer.
 
     ``problem`` says why it cannot be taken for a journal, or is empty. ``held`` is whether its process lives.
-    ``damaged`` are segments that were set aside, and those that would be.
+    ``damaged`` are segments that were set aside, and those that would be. ``dropped`` is how many events of each kind
+    it had no room for.
     """
 
     folder: str
@@ -41,6 +46,7 @@ class Left:
     damaged: tuple[str, ...]
     problem: str = ""
     held: bool = False
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def producer(self) -> bytes:
@@ -89,7 +95,7 @@ def _with_holder(left: Left) -> Left:
         held = system.is_locked(lock)
     else:  # its disk was full when it began: the pid must do
         held = left.run["host"] == system.host() and system.lives(left.run["pid"])
-    return Left(left.folder, left.run, left.segments, left.damaged, held=held)
+    return replace(left, held=held)
 
 
 def look(folder: str) -> Left | None:
@@ -101,10 +107,12 @@ def look(folder: str) -> Left | None:
     kept: list[Stored] = []
     damaged = [os.path.join(folder, name) for name in names if name.endswith(places.DAMAGED)]
     run, problem = _read_run(folder)
-    for name in segment_names(names):
+    producer = bytes.fromhex(os.path.basename(folder)) if _IDENTITY.fullmatch(os.path.basename(folder)) else None
+    for name in filter(segments.is_name, names):
         path = os.path.join(folder, name)
         try:
-            kept.append(_stored(path))
+            stored = _stored(path, producer)
+            kept += [stored] if stored is not None else []
         except FileNotFoundError:
             continue  # whoever has the journal is done with it
         except DamagedSegmentError:
@@ -113,24 +121,32 @@ def look(folder: str) -> Left | None:
             problem = problem or f"{name} cannot be read: {exc.strerror or exc}"
     if "producer.json" not in names and not kept and not damaged:
         return None
-    return Left(folder, run, tuple(sorted(kept, key=lambda one: one.first)), tuple(damaged), problem)
+    found = tuple(sorted(kept, key=lambda one: one.first))
+    return Left(folder, run, found, tuple(damaged), problem, dropped=_read_drops(folder))
 
 
-def segment_names(names: list[str]) -> list[str]:
-    """The segments among ``names``; one that is only being prepared is none."""
-    spare = segments.file_name(segments.SPARE)
-    return [name for name in names if name.endswith(segments.SUFFIX) and name != spare]
-
-
-def _stored(path: str) -> Stored:
+def _stored(path: str, producer: bytes | None) -> Stored | None:
+    """The segment at ``path``; None where its producer was killed before anything was in it."""
     with open(path, "rb") as file:
-        head = segments.unpack_head(file.read(segments.HEAD_SIZE), os.fstat(file.fileno()).st_size)
-    return Stored(path, head.first, head.end)
+        if not os.fstat(file.fileno()).st_size:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            head = segments.examine(content, producer)
+    return None if head is None else Stored(path, head.first, head.end)
+
+
+def _read_drops(folder: str) -> dict[str, int]:
+    """What it had no room for, as far as that can be told."""
+    try:
+        with open(os.path.join(folder, drops.FILE_NAME), "rb") as file:
+            return drops.unpack(file.read()).counts
+    except (OSError, DamagedDropsError):
+        return {}
 
 
 def _read_run(folder: str) -> tuple[dict[str, Any], str]:
     """What ``producer.json`` says, and what is wrong with it."""
-    if re.fullmatch(r"[0-9a-f]{32}", os.path.basename(folder)) is None:
+    if _IDENTITY.fullmatch(os.path.basename(folder)) is None:
         return {}, "its name is no producer's"
     try:
         with open(os.path.join(folder, "producer.json"), encoding="utf-8") as file:
@@ -149,11 +165,35 @@ def _read_run(folder: str) -> tuple[dict[str, Any], str]:
 
 
 def set_aside(left: Left) -> list[str]:
-    """Rename the segments that cannot be believed; what they are called then."""
-    aside = [path for path in left.damaged if not path.endswith(places.DAMAGED)]
-    for path in aside:
-        os.replace(path, path + places.DAMAGED)
-    return [path + places.DAMAGED for path in aside]
+    """Rename the segments that cannot be believed, and put what is whole in them in their place; the new names."""
+    aside = []
+    for path in left.damaged:
+        if not path.endswith(places.DAMAGED):
+            aside.append(next(name for name in places.damaged_names(path) if not os.path.lexists(name)))
+            mended = _mended(path, left)
+            if mended is None:
+                os.rename(path, aside[-1])
+                continue
+            with open(f"{path}.tmp", "wb") as file:
+                file.write(mended)
+            os.link(path, aside[-1])  # cut short here, the segment stands under its own name still
+            os.replace(file.name, path)
+    return aside
+
+
+def _mended(path: str, left: Left) -> bytes | None:
+    """What can be read in a segment that cannot be believed, as one that can."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        segments.examine(content, left.producer)
+    except ForeignSegmentError:
+        return None
+    except DamagedSegmentError:
+        pass  # as it was found
+    name = os.path.basename(path)
+    names = sorted(filter(segments.is_numbered, os.listdir(left.folder)))
+    return segments.mend(name, content, left.producer, next((other for other in names if other > name), None))
 
 
 def remove(folder: str) -> None:
@@ -178,7 +218,9 @@ class Extent:
         self.folder = left.folder
         self.first = stored[0].first if stored else 0
         self.committed = stored[-1].end if stored else 0
+        self.end = left.end
         self.last = last
+        self.lost: list[tuple[int, int]] = []
         self._begin = self.first
         self._stored = stored
 
@@ -190,21 +232,21 @@ class Extent:
         """Up to ``size`` bytes from ``position``; empty where there are none.
 
         Raises:
-            OSError: the segment cannot be read.
+            LostError: the segment does not have them any more.
+            OSError: the segment cannot be read now.
         """
         for one in self._stored:
             if one.first <= position < one.end:
-                with open(one.path, "rb") as file:
-                    file.seek(segments.HEAD_SIZE + position - one.first)
-                    return file.read(min(size, one.end - position))
+                start = segments.HEAD_SIZE + position - one.first
+                return read_file(one.path, start, min(size, one.end - position))
         return b""
 
     def give_up(self, position: int) -> int:
-        """The segment that holds ``position`` has lost its file: go on behind it; how many bytes that costs."""
-        while self._stored and self._stored[0].first <= position:
-            lost = self._stored.pop(0)
-            self.first = lost.end
-        return self.first - position
+        """The segment that holds ``position`` has lost the rest: pass over that from now on; how many bytes it is."""
+        number, lost = next((number, one) for number, one in enumerate(self._stored) if one.first <= position < one.end)
+        self.lost.append((position, lost.end))
+        self._stored[number] = lost._replace(end=position)
+        return lost.end - position
 
     def release(self, position: int) -> None:
         """Delete the segments that lie wholly before ``position``; the journal's last one stays."""

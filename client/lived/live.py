@@ -3,7 +3,8 @@
 Each method turns its arguments into one event (``lived.capture``), appends it to the journal, and returns; everything
 else happens in the daemon. What always holds: a call copies what it is given, waits for nothing but the copy, and
 raises only for what it can see to be wrong. Asked to wait are only :meth:`Live.flush`, :meth:`Live.end`, the reading
-methods, and ``Live(resume=True)``. What few runs use is imported by the first call that does.
+methods, ``Live(resume=True)``, and with ``overflow="block"`` every call while the journal is full. What few runs use is
+imported by the first call that does.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from lived.error import (
 from lived.notebook import NotebookReport
 from lived.options import directory_of, environment, open_once, report_mode
 from lived.recorder import Recorder
-from lived.settings import Settings, from_environment
+from lived.settings import Settings, from_environment, with_overflow
 from lived.shipper import Fault
 from lived.summary import Summary, find_unwritable
 
@@ -65,8 +66,15 @@ class Live:
             Slurm, Open MPI) if not given.
         reduce: what ``plots/metrics`` and ``metrics.json`` show of several ranks: their ``"mean"``, ``"min"``,
             ``"max"`` or ``"sum"``, or None for rank 0 alone. Each rank's own rows are in ``plots/ranks/{rank}``.
+        overflow: what happens when the journal is full (``LIVED_JOURNAL_LIMIT``): ``"drop-media"`` drops the newest
+            images and plots first and metrics last, ``"drop-newest"`` whatever comes next, and ``"block"`` has calls
+            wait until the daemon has made room. ``LIVED_OVERFLOW`` if not given, else ``"drop-media"``. Drops are
+            counted per kind in ``metrics.json``, as ``lived/dropped``.
+        overflow_wait: with ``"block"``, the longest wait for room in seconds; behind it events are dropped, until the
+            daemon makes room again. ``LIVED_OVERFLOW_WAIT`` if not given, else 60.
 
     Raises:
+        DvcLiveError: ``overflow`` or ``overflow_wait`` is none of those above.
         InvalidRankError: rank, world_size or reduce cannot be.
         InvalidReportModeError, InvalidDvcyamlError: the argument is not one of those above.
         DaemonUnavailableError: ``resume=True``, and no daemon can be started.
@@ -93,8 +101,10 @@ class Live:
         rank: int | None = None,
         world_size: int | None = None,
         reduce: str | None = "mean",
+        overflow: str | None = None,
+        overflow_wait: float | None = None,
     ) -> None:
-        self._settings: Settings = from_environment()
+        self._settings: Settings = with_overflow(from_environment(), overflow, overflow_wait)
         logger.setLevel(self._settings.log_level)
         ranks.check_reduce(reduce)
         place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
@@ -191,7 +201,9 @@ class Live:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, a Live becomes one that joins the same run."""
-        return _unpickled, (type(self),), {"run": self._run, "step": self._step, "dvc_file": self._dvc_file}
+        overflow = (self._settings.overflow, self._settings.overflow_wait)
+        state = {"run": self._run, "step": self._step, "dvc_file": self._dvc_file, "overflow": overflow}
+        return _unpickled, (type(self),), state
 
     # -- where things are ----------------------------------------------------------------------------------------------
 
@@ -658,7 +670,7 @@ class Live:
         self.end()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._settings = from_environment()
+        self._settings = with_overflow(from_environment(), *state["overflow"])
         self._dir = state["run"]["shown"]
         self._resume = False
         self._report_mode = state["run"]["report"]

@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lived_protocol import events, hello, messages, places
+from lived_protocol import PROTOCOL_VERSION, events, hello, messages, places
 
 from lived import system
+from lived.blocking import BlockingJournal
 from lived.error import DaemonUnavailableError
 from lived.journal import Journal
+from lived.room import MEDIA_SHARE
 from lived.settings import SEGMENT_SIZE, Settings
 from lived.shipper import Fault, Shipper
 
@@ -43,9 +45,22 @@ class Producer:
         identity = os.urandom(16)
         self.folder = places.journal_folder(settings.home, identity.hex())
         self._lock = self._claim(run)
-        self.journal = Journal(self.folder, identity, settings.journal_limit, SEGMENT_SIZE)
+        self.journal = self._make_journal(identity)
         self.journal.append(events.encode(events.Open(run["opened"], None, run)), "Open")
         self.shipper = Shipper(self.journal, settings, run, on_fault, on_tick)
+
+    def _make_journal(self, identity: bytes) -> Journal:
+        """A journal that does what was chosen for when it is full."""
+        limit, overflow = self._settings.journal_limit, self._settings.overflow
+        if overflow == "block":
+            wait = self._settings.overflow_wait
+            return BlockingJournal(self.folder, identity, limit, SEGMENT_SIZE, wait, self._is_served)
+        share = MEDIA_SHARE if overflow == "drop-media" else 1.0
+        return Journal(self.folder, identity, limit, SEGMENT_SIZE, share)
+
+    def _is_served(self) -> bool:
+        """Whether there is somebody who may make room."""
+        return not self.shipper.unavailable()
 
     def _claim(self, run: dict[str, Any]) -> system.FileLock | None:
         """Lock the folder, and say whose it is and for which daemon; None where the disk cannot have it.
@@ -68,7 +83,7 @@ class Producer:
 
             meant = {} if self._settings.local else {hello.ENDPOINT: self._settings.endpoint}
             with open(temporary, "w", encoding="utf-8") as file:
-                json.dump({**run, **meant}, file)
+                json.dump({**run, hello.FORMAT: PROTOCOL_VERSION, **meant}, file)
             os.replace(temporary, os.path.join(self.folder, "producer.json"))
             return lock
         except OSError:

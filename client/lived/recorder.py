@@ -52,6 +52,7 @@ class Recorder:
         self._fault_kinds: set[str] = set()
         self._lock = threading.RLock()
         self._producer: Producer | None = None
+        fork.join(self)  # before the lock is ever held: a child forked meanwhile could never have it
         if joins:
             self._detach()
         else:
@@ -62,7 +63,6 @@ class Recorder:
     def _attach(self) -> Producer:
         """Log into a new producer from now on."""
         producer = self._producer = Producer(self._settings, self.run, self._on_fault, self._on_tick)
-        fork.join(self)
         self.append_metric = producer.journal.append_metric
         self.append_step = producer.journal.append_step
         if self._settings.sync:
@@ -139,7 +139,6 @@ class Recorder:
                 if complete and producer.behind:  # other threads have logged while this one waited
                     complete = self._wait_for_end(producer)
             finally:
-                fork.leave(self)
                 producer.finish(delete=complete and not producer.behind)
 
     def _append_later(self, body: bytes, kind: str, media: bool) -> None:
@@ -195,6 +194,8 @@ class Recorder:
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's producer is ours."""
         self._lock = threading.RLock()
+        if self._producer is not None:
+            self._producer.journal.disown()
         self._detach()
 
     def at_exit(self) -> None:

@@ -19,6 +19,10 @@ COMMITTED_WORD = segments.COMMITTED_OFFSET // 8
 _POPULATE = getattr(mmap, "MAP_SHARED", 1) | getattr(mmap, "MAP_POPULATE", 0)
 
 
+class LostError(Exception):
+    """The file of a segment is gone, or shorter than it was."""
+
+
 class Segment:
     """One segment. ``path`` is None for a segment in memory, which takes over where the disk has no room.
 
@@ -50,18 +54,26 @@ class Segment:
         """At most ``size`` committed bytes from ``position``, which lies in this segment.
 
         Raises:
-            OSError: its file cannot be read.
+            LostError: its file does not have them any more.
+            OSError: its file cannot be read now.
         """
         start = segments.HEAD_SIZE + position - self.first
         size = min(size, self.end - position)
         if self._end is None or self.path is None:
             return self.map[start : start + size]
-        with open(self.path, "rb") as file:
-            file.seek(start)
-            return file.read(size)
+        return read_file(self.path, start, size)
+
+    def lose(self, position: int) -> None:
+        """What it has from ``position`` on is lost."""
+        self._end = position
 
     def seal(self) -> None:
-        """Give the memory back. Only for a segment on disk that is not appended to any more."""
+        """Give the memory back. Only for a segment on disk that is not appended to any more.
+
+        One whose file was deleted stays in memory: it is nowhere else.
+        """
+        if self.path is None or not os.path.exists(self.path):
+            return
         self._end = self.end
         self.words.release()
         self.map.close()
@@ -76,22 +88,44 @@ class Segment:
                 os.unlink(self.path)
 
 
+def read_file(path: str, start: int, size: int) -> bytes:
+    """At most ``size`` bytes of the segment file ``path``, which has some from ``start`` on.
+
+    Raises:
+        LostError: it does not.
+        OSError: it cannot be read now.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            data = file.read(size)
+    except FileNotFoundError as exc:
+        raise LostError(f"{path} was deleted") from exc
+    if not data:
+        raise LostError(f"{path} was cut off at {start} bytes")
+    return data
+
+
 def make_segment(folder: str, first: int, capacity: int, producer: bytes) -> Segment:
     """Allocate and map a segment file for frames from position ``first`` on.
+
+    It has another name until its head is stored: whoever reads meanwhile, or after a death, would take it for damaged.
 
     Raises:
         OSError: the disk has no room, or the folder cannot be written; nothing is left behind.
     """
     path = os.path.join(folder, segments.file_name(first))
+    making = path + segments.MAKING
     size = segments.HEAD_SIZE + capacity
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         system.allocate(fd, size)
         os.pwrite(fd, segments.pack_head(first, capacity, producer), 0)
         mapped = mmap.mmap(fd, size, flags=_POPULATE) if hasattr(mmap, "MAP_SHARED") else mmap.mmap(fd, size)
+        os.rename(making, path)
     except OSError:
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            os.unlink(making)
         raise
     finally:
         os.close(fd)
@@ -107,6 +141,8 @@ def memory_segment(first: int, capacity: int, producer: bytes) -> Segment:
 
 def name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool:
     """Give a spare segment its first position; False where its file is not there any more."""
+    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
+    spare.first = first
     path = os.path.join(folder, segments.file_name(first))
     if spare.path is not None:
         try:
@@ -114,6 +150,4 @@ def name_spare(spare: Segment, folder: str, first: int, producer: bytes) -> bool
         except OSError:
             return False
         spare.path = path
-    spare.map[: segments.HEAD_SIZE] = segments.pack_head(first, spare.capacity, producer)
-    spare.first = first
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -17,6 +18,12 @@ from lived.error import DvcLiveError
 DEFAULT_JOURNAL_LIMIT = 8 * 1024**3
 #: Bytes of one journal segment; a frame that is larger gets a segment of its own size.
 SEGMENT_SIZE = 4 * 1024**2
+#: No limit is less: two segments for media, of which the one in use stays, and one for metrics.
+SMALLEST_LIMIT = 3 * SEGMENT_SIZE
+#: What happens when the journal is full, the default first (LIVED_OVERFLOW).
+OVERFLOWS = ("drop-media", "drop-newest", "block")
+#: How long a call may wait with "block", in seconds (LIVED_OVERFLOW_WAIT).
+DEFAULT_OVERFLOW_WAIT = 60.0
 
 _TRUE = frozenset({"1", "y", "yes", "true", "on"})
 _FALSE = frozenset({"", "0", "n", "no", "false", "off"})
@@ -32,6 +39,8 @@ class Settings(NamedTuple):
     lock_path: str | None
     run_id: str | None
     journal_limit: int
+    overflow: str
+    overflow_wait: float
     sync: bool
     resume: bool
     open_report: bool
@@ -44,7 +53,8 @@ class Settings(NamedTuple):
 
 
 def from_environment(env: Mapping[str, str] | None = None) -> Settings:
-    """Read LIVED_HOME, LIVED_ENDPOINT, LIVED_RUN_ID, LIVED_JOURNAL_LIMIT, LIVED_SYNC and DVCLive's own variables.
+    """Read LIVED_HOME, LIVED_ENDPOINT, LIVED_RUN_ID, LIVED_JOURNAL_LIMIT, LIVED_OVERFLOW, LIVED_OVERFLOW_WAIT,
+    LIVED_SYNC and DVCLive's own variables.
 
     Raises:
         DvcLiveError: a variable has a value that cannot be understood; the message names it.
@@ -64,10 +74,24 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         lock_path=lock_path,
         run_id=env.get("LIVED_RUN_ID") or None,
         journal_limit=_size(env, "LIVED_JOURNAL_LIMIT", DEFAULT_JOURNAL_LIMIT),
+        overflow=check_overflow("LIVED_OVERFLOW", env.get("LIVED_OVERFLOW") or OVERFLOWS[0]),
+        overflow_wait=check_wait("LIVED_OVERFLOW_WAIT", env.get("LIVED_OVERFLOW_WAIT") or DEFAULT_OVERFLOW_WAIT),
         sync=flag(env, "LIVED_SYNC"),
         resume=flag(env, "DVCLIVE_RESUME"),
         open_report=flag(env, "DVCLIVE_OPEN"),
         log_level=_level(env, "DVCLIVE_LOGLEVEL"),
+    )
+
+
+def with_overflow(settings: Settings, overflow: str | None, wait: float | None) -> Settings:
+    """``settings`` with what ``Live`` was given; None leaves what the environment says.
+
+    Raises:
+        DvcLiveError: it makes no sense.
+    """
+    return settings._replace(
+        overflow=settings.overflow if overflow is None else check_overflow("overflow", overflow),
+        overflow_wait=settings.overflow_wait if wait is None else check_wait("overflow_wait", wait),
     )
 
 
@@ -92,7 +116,7 @@ def _size(env: Mapping[str, str], name: str, default: int) -> int:
     found = re.fullmatch(r"(\d+)\s*([kmgt]?)(i?b)?", text)
     if found is None:
         raise DvcLiveError(f"{name}={env[name]!r} is not a size; use bytes, or a number with K, M, G or T")
-    return max(int(found[1]) * _UNITS[found[2]], 2 * SEGMENT_SIZE)
+    return max(int(found[1]) * _UNITS[found[2]], SMALLEST_LIMIT)
 
 
 def _level(env: Mapping[str, str], name: str) -> str:
@@ -111,3 +135,29 @@ def check_endpoint(name: str, text: str) -> str:
     if re.fullmatch(r"(tcp://[^/\s]+:\d+|ipc://\S+)", text):
         return text
     raise DvcLiveError(f"{name}={text!r} is not an address; use tcp://HOST:PORT as `lived serve` prints it")
+
+
+def check_overflow(name: str, text: str) -> str:
+    """``text``, where it says what may happen when the journal is full; ``name`` is what has given it.
+
+    Raises:
+        DvcLiveError: it does not.
+    """
+    if text in OVERFLOWS:
+        return text
+    raise DvcLiveError(f"{name}={text!r} is none of {', '.join(OVERFLOWS)}")
+
+
+def check_wait(name: str, given: str | float) -> float:
+    """``given`` as seconds; ``name`` is what has given it.
+
+    Raises:
+        DvcLiveError: it is no number of seconds that somebody can wait.
+    """
+    try:
+        seconds = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if 0 <= seconds < math.inf:
+        return seconds
+    raise DvcLiveError(f"{name}={given!r} is no number of seconds; use 0 or more")

@@ -2,7 +2,7 @@
 
 It is the only place in the client that knows of sockets. What always holds: it sends only committed bytes, in order,
 never further than the daemon's limit; it deletes journal only up to an acknowledged position; whatever happens to the
-daemon, it goes on trying, and no logging call ever waits for it.
+daemon, it goes on trying, and no logging call ever waits for it, but one that was told to wait for room.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
+from lived_protocol.hello import LOST, versions_differ
 
 from lived import fork
 from lived.discovery import Discovery
+from lived.segment import LostError
 from lived.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ BUSY_SECONDS, IDLE_SECONDS = 0.02, 0.1
 CHECK_SECONDS = 0.25
 #: With something owed and nothing heard for so long, the daemon is greeted anew; doubles up to the second. Seconds.
 SILENCE_SECONDS, LONGEST_SILENCE = 1.0, 30.0
+#: After an error that nobody has foreseen the thread begins anew; the pause doubles up to the second. Seconds.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+#: After so many of them without anything acknowledged in between, nobody should wait any more.
+HOPELESS_AFTER = 8
 
 
 class Fault(NamedTuple):
@@ -52,6 +59,12 @@ class Source(Protocol):
 
     producer: bytes
     folder: str
+    #: From where to where bytes were given up.
+    lost: list[tuple[int, int]]
+
+    @property
+    def end(self) -> int:
+        """The position behind all that there is of the producer's journal."""
 
     @property
     def first(self) -> int:
@@ -62,10 +75,10 @@ class Source(Protocol):
         """The position behind the last whole frame."""
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to ``size`` committed bytes from ``position``; empty where there are none."""
+        """Up to ``size`` committed bytes from ``position``; empty where there are none. LostError if they are lost."""
 
     def give_up(self, position: int) -> int:
-        """The segment that holds ``position`` has lost its file: how many bytes that costs."""
+        """The segment that holds ``position`` has lost what it had from there on: how many bytes that costs."""
 
     def release(self, position: int) -> None:
         """Delete what lies wholly before ``position``."""
@@ -108,6 +121,8 @@ class Shipper:
         self._limit = 0
         self._welcomed = False
         self._refused = ""
+        self._failures = 0
+        self._failed_of: set[str] = set()
         self._heard = 0.0
         self._silence = SILENCE_SECONDS
         self._checked = 0.0
@@ -120,7 +135,10 @@ class Shipper:
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
         self._thread = threading.Thread(target=self._main, name="lived-shipper", daemon=True)
-        self._thread.start()
+        # Who logs while the interpreter ends may find that no thread begins any more: the journal is the daemon's then.
+        if not sys.is_finalizing():
+            with contextlib.suppress(RuntimeError):
+                self._thread.start()
 
     # -- called from other threads -------------------------------------------------------------------------------------
 
@@ -144,10 +162,10 @@ class Shipper:
             return self._refused
         if self._discovery.hopeless:
             return f"no daemon stays: {self._discovery.reason}"
-        if not self._thread.is_alive() and self._stop.is_set():
-            return "this process is ending, or the run has been ended"
         if not self._thread.is_alive():
-            return "the shipper thread has ended; this is a fault of lived's own, its traceback is in the log"
+            return "this process is ending, or the run has been ended"
+        if self._failures >= HOPELESS_AFTER:
+            return "the shipper thread fails again and again, which is a fault of lived's own; see its traceback"
         return ""
 
     def backlog(self) -> tuple[int, int]:
@@ -159,7 +177,8 @@ class Shipper:
         self._bye = bye
         self._stop.set()
         self.wake()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def start_daemon(self) -> None:
@@ -171,18 +190,33 @@ class Shipper:
 
     def _main(self) -> None:
         try:
+            while not self._ship():
+                self._stop.wait(min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE))
+        finally:
+            os.close(self._wake_read)
+            write, self._wake_write = self._wake_write, -1
+            os.close(write)
+
+    def _ship(self) -> bool:
+        """Ship until told to stop; False after an error that nobody has foreseen: begin anew."""
+        try:
+            self._journal.tend()  # so that it knows its reader from the first
             self._discovery.ensure()
             with fork.undivided:
                 import zmq
 
             with zmq.Context() as context:
                 self._loop(zmq, context)
-        except Exception:
-            logger.exception("lived's shipper thread failed; what is logged stays in the journal")
-        finally:
-            os.close(self._wake_read)
-            write, self._wake_write = self._wake_write, -1
-            os.close(write)
+        except Exception as exc:
+            self._failures += 1
+            self._welcomed = False
+            self._heard = self._checked = 0.0
+            kind = f"{type(exc).__name__}: {exc}"
+            if kind not in self._failed_of:
+                self._failed_of.add(kind)
+                logger.exception("lived's shipper thread has failed, and begins anew; nothing that is logged is lost")
+            return self._stop.is_set()
+        return True
 
     def _loop(self, zmq: Any, context: zmq.Context[Any]) -> None:
         socket = self._connect(zmq, context)
@@ -231,9 +265,8 @@ class Shipper:
         self._welcomed = False
         self._heard = time.monotonic()
         folder = self._journal.folder if self._settings.local else ""
-        hello = messages.Hello(
-            PROTOCOL_VERSION, __version__, self._journal.producer, self._journal.first, folder, self._run
-        )
+        run = {**self._run, LOST: [list(span) for span in self._journal.lost]} if self._journal.lost else self._run
+        hello = messages.Hello(PROTOCOL_VERSION, __version__, self._journal.producer, self._journal.first, folder, run)
         try:
             socket.send_multipart(messages.encode(hello), zmq.NOBLOCK)
         except zmq.Again:  # not connected yet: said at the next look, which is due at once
@@ -245,14 +278,16 @@ class Shipper:
 
     def _look_after_daemon(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
         now = time.monotonic()
-        if not self._owed() or self._refused or now - self._checked < CHECK_SECONDS:
+        if not self._owed() or now - self._checked < CHECK_SECONDS:
             return
         self._checked = now
+        patient = self._welcomed or self._refused
         if not self._discovery.ensure():
             self._heard = 0.0
             self._welcomed = False
+            self._refused = ""  # whoever has refused us is gone
             self._silence = SILENCE_SECONDS
-        elif now - self._heard > (self._silence if self._welcomed else min(self._silence, SILENCE_SECONDS)):
+        elif now - self._heard > (self._silence if patient else min(self._silence, SILENCE_SECONDS)):
             self._hello(zmq, socket)
             self._silence = min(self._silence * 2, LONGEST_SILENCE)
 
@@ -263,7 +298,7 @@ class Shipper:
             return False
         sent = False
         try:
-            while self._sent < (stop := min(self._journal.committed, self._limit)):
+            while self._pass_over_lost() < (stop := min(self._journal.committed, self._limit)):
                 data = self._journal.read(self._sent, min(messages.MAX_PIECE, stop - self._sent))
                 if not data:
                     break
@@ -279,13 +314,20 @@ class Shipper:
                     wait.sent = True
         except zmq.Again:
             pass  # the connection is gone; sending goes on after the next welcome
-        except FileNotFoundError as exc:
+        except LostError as exc:
             lost = self._journal.give_up(self._sent)
-            logger.error(f"{exc.filename} was deleted: {lost} bytes of what was logged are lost")
-            self._hello(zmq, socket)
+            logger.error(f"{exc}: {lost} bytes of what was logged are lost")
+            self._hello(zmq, socket)  # the daemon is told of it, and passes them over as well
         except OSError:
             pass  # too many open files, say: read again at the next look
         return sent
+
+    def _pass_over_lost(self) -> int:
+        """The position to send from."""
+        for first, end in sorted(self._journal.lost):
+            if first <= self._sent < end:
+                self._sent = end
+        return self._sent
 
     def _receive(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
         while True:
@@ -304,13 +346,16 @@ class Shipper:
     def _handle(self, zmq: Any, socket: zmq.Socket[Any], message: messages.Message) -> None:
         if isinstance(message, messages.Acknowledge):
             self._silence = SILENCE_SECONDS
+            self._failures = 0
             self._limit = message.limit
             if message.position > self.acknowledged:
                 self.acknowledged = message.position
                 self._discovery.progressed()
                 self._journal.release(message.position)
         elif isinstance(message, messages.Welcome):
-            if message.position < 0:
+            if message.protocol != PROTOCOL_VERSION:
+                self._refuse_daemon(message)
+            elif message.position < 0:
                 self._hello(zmq, socket)
             else:
                 self._begin(message)
@@ -321,14 +366,37 @@ class Shipper:
                 wait.reached.set()
         elif isinstance(message, messages.Fault):
             if message.fatal:
-                self._refused = message.cause
-            self._on_fault(Fault(message.time, message.run_id, message.event, message.cause))
+                self._be_refused(message)
+            else:
+                self._on_fault(Fault(message.time, message.run_id, message.event, message.cause))
+
+    def _be_refused(self, fault: messages.Fault) -> None:
+        """The daemon will have nothing of us. It is asked again now and then: another one may be in its place."""
+        self._silence = LONGEST_SILENCE
+        if fault.cause != self._refused:
+            self._refused = fault.cause
+            self._on_fault(Fault(fault.time, fault.run_id, fault.event, fault.cause))
+
+    def _refuse_daemon(self, welcome: messages.Welcome) -> None:
+        """A daemon that does not compare versions, and is of another one."""
+        here = (__version__, PROTOCOL_VERSION)
+        cause = versions_differ(here, self._settings.endpoint, (welcome.version, welcome.protocol))
+        self._be_refused(messages.Fault(time.time_ns(), str(self._run.get("run_id")), "version", cause, fatal=True))
 
     def _begin(self, welcome: messages.Welcome) -> None:
         """Send from the position the daemon names, and ask again for every barrier still open."""
+        if welcome.position > self._journal.end:
+            self._refused = (
+                f"the daemon at {self._settings.endpoint} says it has {welcome.position} bytes of a journal of "
+                f"{self._journal.end}: its checkpoint of this run is wrong. End it with `lived stop`, and move the "
+                "folder `runs` of its home away"
+            )
+            self._on_fault(Fault(time.time_ns(), str(self._run["run_id"]), "journal", self._refused))
+            return
         self._sent = max(welcome.position, self._journal.first)
         self._limit = welcome.limit
         self._welcomed = True
+        self._refused = ""
         self._silence = SILENCE_SECONDS
         with self._waits_lock:
             for wait in self._waits.values():

@@ -68,7 +68,7 @@ def is_locked(path: str) -> bool:
     """Whether another process holds the lock at ``path``. False where there is no such file."""
     try:
         fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except OSError:
         return True  # too many open files, say: nothing is known

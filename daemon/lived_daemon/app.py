@@ -25,6 +25,8 @@ logger = logging.getLogger("lived_daemon")
 
 #: How long the runs may take to write what has arrived when the daemon is told to leave, in seconds.
 WIND_UP_SECONDS = 30.0
+#: How often it is looked whether the home is still there, in seconds.
+LOOK_SECONDS = 0.5
 _LOG_BYTES, _LOG_FILES = 5 * 1024 * 1024, 3
 
 
@@ -75,6 +77,7 @@ class _Daemon:
         self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
         self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status)
         self._signals = 0
+        self._next_look = 0.0
 
     def serve(self) -> None:
         """Startup, main loop, shutdown."""
@@ -93,10 +96,21 @@ class _Daemon:
         self._outbox.close()
 
     def _should_leave(self) -> bool:
-        if self._signals or self._receiver.stop_asked:
+        if self._signals or self._receiver.stop_asked or self._is_homeless():
             return True
         idle = self._settings.idle_seconds
         return idle is not None and not self._registry.busy and time.monotonic() - self._receiver.last_message > idle
+
+    def _is_homeless(self) -> bool:
+        """Whether the home was deleted: nobody finds this daemon any more, and the next one does not wait for it."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + LOOK_SECONDS
+        if self._lock.stands:
+            return False
+        logger.warning(f"{self._lock.path} was deleted; writing what has arrived")
+        return True
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1

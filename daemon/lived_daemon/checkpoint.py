@@ -2,7 +2,7 @@
 
 A checkpoint is a cut through one run: the producers' positions, the length of each appended file at those positions,
 and the run's state at them. The file becomes the run's checkpoint by a rename, so there is always a whole one; its
-checksum tells a damaged one, which is set aside and said.
+checksum tells a damaged one, which is set aside and said. A copy, never older than what was acknowledged, then does.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -20,7 +20,9 @@ from zlib import crc32
 from lived_protocol import PROTOCOL_VERSION, places, values
 from lived_protocol.errors import InvalidEventError
 
-from lived_daemon.writers.files import replace_in
+from lived_daemon import aside, system
+from lived_daemon.status import is_run, read_json
+from lived_daemon.writers.files import replace_in, sync_above, sync_file
 
 logger = logging.getLogger("lived_daemon")
 
@@ -31,6 +33,7 @@ _HEAD = struct.Struct("<8sHxxI")
 #: The log of files, see :mod:`lived_daemon.receipt`.
 FILES_LOG = "files.jsonl"
 _BACKWARDS = 4096
+_NAME, _COPY = "checkpoint", "checkpoint.copy"
 #: So many runs that have ended are remembered for ``lived status``.
 MAX_REMEMBERED = 200
 
@@ -80,7 +83,22 @@ def decode(content: bytes) -> Checkpoint:
         raise ValueError(str(exc)) from exc
     if not isinstance(fields, list) or tuple(map(type, fields)) != _TYPES:
         raise ValueError("its fields are not those of a checkpoint")
-    return Checkpoint(*fields)
+    made = Checkpoint(*fields)
+    _check(made)
+    return made
+
+
+def _check(made: Checkpoint) -> None:
+    for what, numbers in (("position", made.positions), ("length", made.lengths)):
+        for name, number in numbers.items():
+            if type(name) is not str or type(number) is not int or number < 0:
+                raise ValueError(f"{number!r} is no {what} of {name!r}")
+    if any(path.startswith("/") or ".." in path.split("/") for path in made.lengths):
+        raise ValueError("it speaks of files that are not in the run's directory")
+    if len(made.due) > 4 or any(type(due) is not bool for due in made.due):
+        raise ValueError("what it says is due is no document")
+    if any(type(producer) is not str for producer in made.ended):
+        raise ValueError("who it says has ended is no producer")
 
 
 class Store:
@@ -89,34 +107,48 @@ class Store:
     def __init__(self, home: str, run_key: str, fsync: bool) -> None:
         self.path = places.run_folder(home, run_key)
         self._fsync = fsync
+        self._is_placed = False  # whether the folder's own name is on the disk
         self._seen: tuple[int, int] | None = None
 
-    def load(self) -> Checkpoint | None:
-        """The run's checkpoint, or None. A damaged one is set aside as ``checkpoint.damaged``."""
-        path = os.path.join(self.path, "checkpoint")
-        self._seen = self._stamp()
-        try:
-            with open(path, "rb") as file:
-                return decode(file.read())
-        except FileNotFoundError:
-            return None
-        except ValueError as exc:
-            aside = f"{path}.damaged"
-            os.replace(path, aside)
-            self._seen = None
-            logger.error(
-                f"{path}: {exc}; set aside as {aside}, and the run is written from what its journals still hold"
-            )
-            return None
-
-    def save(self, content: bytes) -> None:
-        """Make ``content`` the run's checkpoint.
+    def load(self, complain: Callable[[str], None], believe: Callable[[Checkpoint], object]) -> Checkpoint | None:
+        """The run's checkpoint, or None. A damaged one, or one in which ``believe`` finds a ValueError, is set aside.
 
         Raises:
-            OSError: it cannot be written; the old one stands.
+            OSError: it cannot be read now.
         """
-        self._replace("checkpoint", content)
+        for name in (_NAME, _COPY):
+            path = os.path.join(self.path, name)
+            self._seen = self._stamp()
+            try:
+                found = decode(system.read_file(path))
+                believe(found)
+            except FileNotFoundError:
+                continue
+            except ValueError as exc:
+                then = "its copy is used" if name == _NAME else "the run is written from what its journals still hold"
+                complain(f"{path}: {exc}; set aside as {aside.set_aside(path)}, and {then}")
+                continue
+            if self._fsync:  # whoever wrote it and the tree may have been killed before it was all on the disk
+                system.sync_disks()
+            return found
+        return None
+
+    def save(self, content: bytes, status: dict[str, Any] | None = None) -> None:
+        """Make ``content`` the run's checkpoint, and with ``status`` do as :meth:`save_status`.
+
+        Raises:
+            OSError: it cannot be written; it is the new one or the old one that stands.
+        """
+        self._replace(_COPY, content, fsync=False)  # it is read where the other one, which is synced, is damaged
+        self._replace(_NAME, content, self._fsync)
         self._seen = self._stamp()
+        if status is not None:
+            self.save_status(status)
+        if self._fsync:
+            sync_file(self.path)
+            if not self._is_placed:
+                sync_above(self.path)
+                self._is_placed = True
 
     @property
     def is_current(self) -> bool:
@@ -125,7 +157,7 @@ class Store:
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(os.path.join(self.path, "checkpoint"))
+            found = os.stat(os.path.join(self.path, _NAME))
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns
@@ -159,17 +191,19 @@ class Store:
             os.unlink(os.path.join(self.path, FILES_LOG))
 
     def save_status(self, status: dict[str, Any]) -> None:
-        """Keep what ``lived status`` shows of the run when no daemon has it."""
-        self._replace("run.json", json.dumps(status).encode())
+        """Keep what ``lived status`` shows of the run when no daemon has it, and by whose run a directory was taken."""
+        self._replace("run.json", json.dumps(status).encode(), self._fsync)
 
     def _make_folder(self) -> None:
         os.makedirs(self.path, mode=0o700, exist_ok=True)
 
-    def _replace(self, name: str, content: bytes) -> None:
+    def _replace(self, name: str, content: bytes, fsync: bool) -> None:
         self._make_folder()
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            replace_in(folder, name, content, 0o600, self._fsync)
+            replace_in(folder, name, content, 0o600, fsync)
+        except OSError as exc:
+            raise OSError(exc.errno, exc.strerror, os.path.join(self.path, name)) from exc
         finally:
             os.close(folder)
 
@@ -186,29 +220,38 @@ def _whole_lines(fd: int) -> int:
     return 0
 
 
-def forget_oldest(home: str) -> None:
+def forget_oldest(home: str, fsync: bool = False) -> None:
     """Forget the oldest runs that have ended, beyond :data:`MAX_REMEMBERED`.
 
-    Not while any journal is left: its run must be found, to know how much of it is in the tree.
+    Not while any journal is left: its run must be found, to know how much of it is in the tree. With ``fsync``, not
+    while one could come back either. What was set aside of a run stays.
     """
+    journals = os.path.join(home, "journal")
+    ended = [status for status in remembered(home) if status.get("state") in ("ended", "crashed")]
+    oldest = ended[: max(0, len(ended) - MAX_REMEMBERED)]
     try:
-        if os.listdir(os.path.join(home, "journal")):
+        if not oldest or os.listdir(journals):
             return
+        if fsync:
+            sync_file(journals)
     except FileNotFoundError:
         pass
-    ended = [status for status in remembered(home) if status.get("state") in ("ended", "crashed")]
-    for status in ended[: max(0, len(ended) - MAX_REMEMBERED)]:
-        shutil.rmtree(places.run_folder(home, status["key"]), ignore_errors=True)
+    for status in oldest:
+        folder = places.run_folder(home, status["key"])
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                if not name.endswith(places.DAMAGED):
+                    os.unlink(os.path.join(folder, name))
+            os.rmdir(folder)
 
 
 def remembered(home: str) -> list[dict[str, Any]]:
-    """What is known of every run of ``home``, oldest first."""
+    """What is known of every run of ``home``, oldest first; what cannot be understood is passed over."""
     base = os.path.join(home, "runs")
     found: list[dict[str, Any]] = []
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         for key in os.listdir(base):
-            with contextlib.suppress(OSError, ValueError), open(os.path.join(base, key, "run.json"), "rb") as file:
-                status = json.load(file)
-                if isinstance(status, dict):
-                    found.append({**status, "key": key})
+            status = read_json(os.path.join(base, key, "run.json"))
+            if is_run(status):
+                found.append({**status, "key": key})
     return sorted(found, key=lambda status: str(status.get("updated", "")))

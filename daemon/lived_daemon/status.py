@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from lived_protocol import hello, messages, places, segments
 from lived_protocol.errors import InvalidMessageError
 
-from lived_daemon.system import host, is_locked
+from lived_daemon.system import host, is_locked, read_file
 
 #: How long a daemon has to answer, in seconds.
 ANSWER_SECONDS = 3.0
@@ -72,7 +72,7 @@ def running_daemons(home: str, own_lock: str) -> Iterator[DaemonRecord]:
     found = glob.glob(os.path.join(glob.escape(home), "daemons", "*.lock"))
     for path in sorted(found, key=lambda path: (path != own_lock, path)):
         if is_locked(path):
-            record = _read_json(path)
+            record = read_json(path)
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 yield DaemonRecord(path, int(record["pid"]), str(record["endpoint"]), str(record["version"]))
 
@@ -154,8 +154,8 @@ def _identity(run: Run) -> str:
 def read_runs(home: str, notes: list[str]) -> Iterator[Run]:
     """The runs that ``home`` has written down; one that cannot be read is said in ``notes``."""
     for path in glob.glob(os.path.join(glob.escape(home), "runs", "*", "run.json")):
-        run = _read_json(path)
-        if isinstance(run, dict) and isinstance(run.get("directory"), str):
+        run = read_json(path)
+        if is_run(run):
             yield run
         elif os.path.exists(path):
             notes.append(f"{path} cannot be read and is left out")
@@ -188,15 +188,36 @@ def count_orphans(home: str, addresses: Iterable[str] = ()) -> tuple[int, int]:
 
 
 def _is_for_home(folder: str, addresses: Iterable[str]) -> bool:
-    run = _read_json(os.path.join(folder, "producer.json"))
+    run = read_json(os.path.join(folder, "producer.json"))
     if not isinstance(run, dict):
         return True
     return any(hello.is_for(run, address, host()) for address in ("", *addresses))
 
 
-def _read_json(path: str) -> Any:
+#: What a run that was written down must say of itself, where it says it.
+_RUN: dict[str, Any] = {
+    "directory": str, "id": str, "state": str, "step": int | None, "producers": list, "faults": int, "dropped": dict,
+    "updated": str, "opened": int,
+}  # fmt: skip
+
+
+def is_run(content: Any) -> bool:
+    """Whether ``content`` of a ``run.json`` can be taken for a run."""
+    if not isinstance(content, dict) or "directory" not in content:
+        return False
+    if not all(isinstance(content[name], kind) for name, kind in _RUN.items() if name in content):
+        return False
+    if any(type(count) is not int for count in content.get("dropped", {}).values()):
+        return False
+    return all(
+        isinstance(one, dict) and all(type(one.get(key, 0)) is int for key in ("received", "acknowledged"))
+        for one in content.get("producers", [])
+    )
+
+
+def read_json(path: str) -> Any:
+    """What the JSON file at ``path`` holds; None where it cannot be read."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
+        return json.loads(read_file(path))
+    except (OSError, ValueError, RecursionError):
         return None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
+import resource
+import stat
 import struct
 import sys
 
@@ -34,6 +37,17 @@ class FileLock:
         os.pwrite(self._fd, content, 0)
         os.ftruncate(self._fd, len(content))
 
+    @property
+    def stands(self) -> bool:
+        """Whether the file is still there for others to find; False once it, or a folder above it, was deleted."""
+        try:
+            found, own = os.stat(self.path), os.fstat(self._fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # a disk that does not answer has lost nothing
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+
     def release(self) -> None:
         """Give the lock up."""
         if self._fd >= 0:
@@ -49,7 +63,7 @@ def is_locked(path: str) -> bool:
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except OSError:
         return True  # too many open files, say: nobody may be taken for dead because we cannot look
@@ -66,6 +80,30 @@ def is_locked(path: str) -> bool:
     return False
 
 
+def read_file(path: str) -> bytes:
+    """The content of the file at ``path``. Whatever else stands there, a pipe say, is not waited for.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError(f"{path} is no file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
+
+
+@functools.cache
+def max_open_files() -> int:
+    """How many descriptors this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
 def lock_directory(path: str) -> int | None:
     """Lock the directory ``path`` itself for this process; the descriptor that holds it, or None if another has it."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -77,6 +115,11 @@ def lock_directory(path: str) -> int | None:
     except OSError:
         return fd  # a file system without locks: it is open, and that is all that can be had
     return fd
+
+
+def sync_disks() -> None:
+    """Have everything that any process has written on the disks: dear, and the one way to reach what others wrote."""
+    os.sync()
 
 
 def host() -> str:

@@ -23,10 +23,9 @@ from lived_protocol import places
 
 from lived_daemon import checkpoint
 from lived_daemon.receipt import Appended, Noted, decode_log, digest_of, files_below
+from lived_daemon.writers.clearing import OUTPUTS
 
 _CHUNK = 1 << 20
-#: Where a run's outputs are, in its tree.
-_OUTPUTS = ("plots", "artifacts", "static", "metrics.json", "params.yaml", "report.html", "report.md")
 #: What is half written, for ever if it is there after a run.
 _LEFTOVERS = (".lived-", ".artifact-")
 
@@ -302,7 +301,7 @@ def _no_file(full: str) -> str | None:
 
 def _extra(root: str, known: Iterable[str]) -> Iterator[Difference]:
     known = set(known)
-    for output in _OUTPUTS:
+    for output in OUTPUTS:
         for path in files_below(root, output):
             name = os.path.basename(path)
             if path not in known and not name.endswith(".dvc") and name != ".gitignore":

@@ -23,6 +23,14 @@ class DamagedSegmentError(ProtocolError):
     """A segment file's header cannot be believed."""
 
 
+class DamagedDropsError(ProtocolError):
+    """A file that should count what was dropped cannot be believed."""
+
+
+class ForeignSegmentError(DamagedSegmentError):
+    """A segment file is of another version or of another producer, so nothing in it is read."""
+
+
 class InvalidEventError(ProtocolError):
     """A whole frame holds something that is not an event of this protocol version."""
 

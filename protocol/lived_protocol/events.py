@@ -137,7 +137,7 @@ class Make(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """The journal had no room: ``counts`` events per kind, ``size`` bytes in all, were not kept."""
+    """The journal has had no room for ``counts`` events per kind, ``size`` bytes in all, since its stream began."""
 
     time: int
     step: int | None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lived_protocol import PROTOCOL_VERSION
+
 #: Keys that every hello has, with the type of each.
 _NEEDED: dict[str, type] = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
 #: In ``producer.json``: the address of the daemon that the journal is for; not there for the embedded one.
@@ -17,6 +19,12 @@ ENDPOINT = "endpoint"
 END = "end"
 #: How the values of several ranks become one; None takes those of rank 0.
 REDUCTIONS = ("mean", "min", "max", "sum", None)
+#: In the same hello: how many events of each kind its journal had no room for.
+DROPPED = "dropped"
+#: In ``producer.json``: the version of the format that the journal is written in.
+FORMAT = "format"
+#: In the hello of a journal that has lost some of its bytes: from where to where, each.
+LOST = "lost"
 _WILDCARDS = ("*", "0.0.0.0", "[::]")
 
 
@@ -24,7 +32,7 @@ def check_hello(run: object) -> None:
     """Return if ``run`` says what is needed to take a producer in.
 
     Raises:
-        ValueError: it is incomplete; the message names the key.
+        ValueError: it is incomplete, or of a journal in another version; the message names the key or the versions.
     """
     if not isinstance(run, Mapping):
         raise ValueError("it does not say whose it is")
@@ -35,6 +43,12 @@ def check_hello(run: object) -> None:
         raise ValueError(f"the hello's {END!r} is no position")
     if run.get("rank") is not None:
         _check_rank(run)
+    if not is_count(run.get(DROPPED, {})):
+        raise ValueError(f"the hello's {DROPPED!r} is no count of events per kind")
+    if not _are_spans(run.get(LOST, [])):
+        raise ValueError(f"the hello's {LOST!r} is not from where to where")
+    if run.get(FORMAT, PROTOCOL_VERSION) != PROTOCOL_VERSION:
+        raise ValueError(f"it is written in version {run[FORMAT]} of the format, this program reads {PROTOCOL_VERSION}")
 
 
 def _check_rank(run: Mapping[str, Any]) -> None:
@@ -43,6 +57,28 @@ def _check_rank(run: Mapping[str, Any]) -> None:
         raise ValueError(f"the hello's 'rank' {rank!r} is none in a world of {world!r}")
     if type(attempt) is not int or run.get("reduce") not in REDUCTIONS:
         raise ValueError("the hello's 'attempt' is no number, or its 'reduce' is none that there is")
+
+
+def is_count(counts: object) -> bool:
+    """Whether ``counts`` is so many of each kind."""
+    return isinstance(counts, Mapping) and all(
+        type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()
+    )
+
+
+def versions_differ(client: tuple[str, int], address: str, daemon: tuple[str, int]) -> str:
+    """What a client and the daemon at ``address`` have to say; each has a version, and that of its format."""
+    return (
+        f"this client is lived {client[0]} (format {client[1]}), the daemon at {address} is lived {daemon[0]} "
+        f"(format {daemon[1]}); run `lived stop`, or install the same version on both sides"
+    )
+
+
+def _are_spans(lost: object) -> bool:
+    return isinstance(lost, list) and all(
+        isinstance(span, list) and [type(each) for each in span] == [int, int] and 0 <= span[0] < span[1]
+        for span in lost
+    )
 
 
 def is_for(run: Mapping[str, Any], address: str, here: str) -> bool:

@@ -2,7 +2,7 @@
 
 ==============================  =====================================================================================
 ``{home}``                      ``LIVED_HOME``, else ``$XDG_STATE_HOME/lived``, else ``~/.local/state/lived``; mode 0700
-``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``lock``, ``producer.json``, ``files/`` (snapshots)
+``{home}/journal/{producer}/``  one producer's journal: ``*.seg``, ``drops``, ``lock``, ``producer.json``, ``files/``
 ``{home}/daemons/{key}.lock``   held by a running daemon; JSON ``{"pid", "endpoint", "version"}``
 ``{home}/runs/{run key}/``      ``checkpoint``, ``run.json`` and ``files.jsonl`` of one run
 ``{home}/log/daemon-{key}.log`` what a daemon has to say, rotating
@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 #: ``sun_path`` holds 108 bytes with its final NUL; ZeroMQ adds nothing to the path.
 MAX_SOCKET_PATH = 107
@@ -70,11 +71,18 @@ def removal_order(names: Iterable[str]) -> list[str]:
     """In which order the files in a producer's folder are deleted once all of its journal is in the tree.
 
     Whoever is killed in between leaves something that still says whose it is, up to the end. What was set aside as
-    damaged is not among them.
+    damaged is not among them, nor what is not of the journal.
     """
     last = ("producer.json", "lock")
-    kept = [name for name in names if not name.endswith(DAMAGED)]
+    kept = [name for name in names if name.endswith((".seg", ".tmp")) or name in ("drops", "files", *last)]
     return sorted(kept, key=lambda name: (last.index(name) if name in last else -1, not name.endswith(".seg"), name))
+
+
+def damaged_names(path: str) -> Iterator[str]:
+    """What ``path`` may be called once it is set aside, the best first; for one that is not taken."""
+    yield path + DAMAGED
+    for number in itertools.count(2):
+        yield f"{path}.{number}{DAMAGED}"
 
 
 def run_folder(home_folder: str, run_key: str) -> str:

@@ -47,7 +47,10 @@ def seed_of(env: Mapping[str, str]) -> int:
 
 
 class Trainer:
-    """A function of ``fault_trainers`` in a process of its own; its stdout is read here, its stderr goes to a file."""
+    """A function in a process of its own; its stdout is read here, its stderr goes to a file.
+
+    It is one of ``fault_trainers``, or of the module that is named before it and a point.
+    """
 
     def __init__(
         self,
@@ -60,10 +63,12 @@ class Trainer:
         prefix: tuple[str, ...] = (),
     ) -> None:
         self._errors = errors
+        module, _, function = function.rpartition(".")
+        script = _TRAINERS.with_name(f"{module}.py") if module else _TRAINERS
         env = {**os.environ, "LIVED_HOME": str(home), "PYTHONWARNINGS": "error", **variables}
         with errors.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, str(_TRAINERS), function, *map(str, args)],
+                [*prefix, sys.executable, str(script), function, *map(str, args)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -165,6 +165,18 @@ def stay(directory: str) -> None:
         sys.stdin.readline()
 
 
+def overtaken(directory: str) -> None:
+    """Twenty rows; when told, as many again."""
+    with Live(directory, report=None) as live:
+        for number in range(40):
+            live.step = number
+            live.log_metric("loss", float(number))
+            if number == 19:
+                live.flush()
+                say("ready")
+                sys.stdin.readline()
+
+
 def leave(directory: str, how: str) -> None:
     """Log a little and leave in a way that is not ``end()``."""
     live = Live(directory)
@@ -380,6 +392,94 @@ def interrupted(directory: str, count: str) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     live.end()
     say(f"{number} {seen}")
+
+
+def overflowing(directory: str, overflow: str, wait: str, steps: str) -> None:
+    """So many steps of an image and 200 metrics, when told; say the seconds of the longest call, and end when told.
+
+    At Ctrl-C, log no more and say so instead.
+    """
+    live = Live(directory, report=None, overflow=overflow, overflow_wait=float(wait))
+    live.log_metric("before", 1.0)
+    if "LIVED_ENDPOINT" not in os.environ:
+        live.flush()
+    say("ready")
+    sys.stdin.readline()
+    image = np.zeros((512, 512), np.uint8)
+    latencies = Latencies()
+    clock = time.perf_counter
+    try:
+        for number in range(int(steps)):
+            live.step = number
+            start = clock()
+            live.log_image(f"{number}.png", image)
+            latencies.add(clock() - start)
+            for each in range(200):
+                live.step = number * 200 + each
+                start = clock()
+                live.log_metric("loss", float(live.step))
+                latencies.add(clock() - start)
+        say(latencies.longest)
+    except KeyboardInterrupt:
+        say(f"interrupted {latencies.calls}")
+    sys.stdin.readline()
+    live.end()
+
+
+def blocked(directory: str, steps: str) -> None:
+    """A thread logs as much as told until it waits for room; then, when told, fork, end, and end what came behind."""
+    live = Live(directory, report=None, overflow="block")
+    live.log_metric("before", 1.0)
+    live.flush()
+    say("ready")
+    sys.stdin.readline()
+    image = np.zeros((512, 512), np.uint8)
+
+    def log() -> None:
+        for number in range(int(steps)):
+            live.step = number
+            live.log_image(f"{number}.png", image)
+            live.log_metric("loss", float(number))
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    sys.stdin.readline()
+    pid = os.fork()
+    if pid == 0:
+        live.log_metric("child", 1.0)
+        live.flush()
+        os._exit(0)
+    live.end()
+    thread.join()
+    assert os.waitpid(pid, 0)[1] == 0
+    live.end()
+
+
+def forks_in_handler(directory: str, steps: str) -> None:
+    """At SIGUSR1 fork, wherever that is; the child logs a row of its own, and goes."""
+    live = Live(directory, report=None, overflow="block")
+    live.log_metric("before", 1.0)
+    live.flush()
+    pid = -1
+
+    def fork(_: int, __: FrameType | None) -> None:
+        nonlocal pid
+        pid = os.fork()
+
+    signal.signal(signal.SIGUSR1, fork)
+    say("ready")
+    sys.stdin.readline()
+    image = np.zeros((512, 512), np.uint8)
+    for number in range(int(steps)):
+        live.step = number
+        live.log_image(f"{number}.png", image)
+        if pid == 0:
+            live.log_metric("child", 1.0)
+            live.flush()
+            os._exit(0)
+        live.log_metric("loss", float(number))
+    assert os.waitpid(pid, 0)[1] == 0
+    live.end()
 
 
 if __name__ == "__main__":

@@ -142,3 +142,4 @@ def test_a_segment_without_a_believable_head_is_set_aside_and_said(
     wait_until(lambda: "set aside as" in daemon_log(lived_home), "the log says it", 30)
     assert [path for path in lived_home.rglob("*.damaged") if path.stat().st_size >= SEGMENT_SIZE]
     assert rows(here / "other", "loss") == [(0, 1.0)]
+    _landed_without(here, set())

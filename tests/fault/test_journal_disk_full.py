@@ -10,6 +10,7 @@ from fault_kit import (
     Trainer,
     fill,
     numbered,
+    read_json,
     rows,
     run_status,
     stopped,
@@ -50,8 +51,10 @@ def test_training_goes_on_and_logs_again_when_the_journal_has_room(
     assert rows(here / "run", "before") == [(0, 1.0)]
     dropped = (run_status(lived_home, here / "run") or {})["dropped"]
     images = len(list((here / "run" / "plots" / "images").iterdir()))
-    assert dropped["Image"] == 120 - images > 0
-    assert dropped.get("Metric", 0) == 120 - len(during)
+    assert dropped == {"Image": 120 - images}
+    assert images < 120
+    assert len(during) == 120, "memory is kept for metrics"
+    assert read_json(here / "run" / "metrics.json")["lived"]["dropped"] == dropped
     _assert_said(trainer, lived_home)
     stays.tell("end")
     stays.finish()

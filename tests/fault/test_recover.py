@@ -171,6 +171,27 @@ def test_what_trainer_and_remote_daemon_left_lands_once(
     assert recover().stdout.startswith("nothing is left")
 
 
+def test_what_a_dead_trainer_has_dropped_is_counted_elsewhere_too(
+    start: StartTrainer, serve: Serve, here: Path, lived_home: Path
+) -> None:
+    """Its journal was full and could not tell: recover does, and the remote daemon adds it to the run's summary."""
+    served = serve()
+    served.kill()
+    variables = {"LIVED_ENDPOINT": served.endpoint, "LIVED_JOURNAL_LIMIT": "12M"}
+    trainer = start("overflowing", "run", "drop-newest", 0, 100, **variables)
+    assert trainer.line() == "ready"
+    trainer.tell("go")
+    trainer.line()
+    trainer.kill()
+    served.start()
+    assert recover().returncode == 0
+    dropped = read_json(here / "run" / "metrics.json")["lived"]["dropped"]
+    images = len(list((here / "run" / "plots" / "images").iterdir()))
+    assert images + dropped["Image"] == 100
+    assert len(rows(here / "run", "loss")) + dropped["Metric"] == 20_000
+    assert journals(lived_home) == []
+
+
 def test_a_trainer_that_died_alone_is_finished_too(
     start: StartTrainer, serve: Serve, here: Path, lived_home: Path
 ) -> None:

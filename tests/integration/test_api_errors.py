@@ -166,6 +166,10 @@ def test_a_refused_image_does_not_use_up_its_step(live: lived.Live, tmp_path: Pa
         ({"dvcyaml": "other.yaml"}, error.InvalidDvcyamlError),
         ({"dvcyaml": "dvc.yaml/"}, error.InvalidDvcyamlError),
         ({"dvcyaml": Path("a/dvc.yml")}, error.InvalidDvcyamlError),
+        ({"overflow": "wait"}, error.DvcLiveError),
+        ({"overflow": True}, error.DvcLiveError),
+        ({"overflow": "block", "overflow_wait": -1}, error.DvcLiveError),
+        ({"overflow_wait": "long"}, error.DvcLiveError),
     ],
     ids=str,
 )
@@ -181,7 +185,17 @@ def test_a_wrong_argument_of_live_is_refused_and_clears_nothing(
     assert (tmp_path / "run" / "metrics.json").read_text() == "{}"
 
 
-@pytest.mark.parametrize("variable", ["LIVED_SYNC", "DVCLIVE_RESUME", "LIVED_JOURNAL_LIMIT", "LIVED_ENDPOINT"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "LIVED_SYNC",
+        "DVCLIVE_RESUME",
+        "LIVED_JOURNAL_LIMIT",
+        "LIVED_OVERFLOW",
+        "LIVED_OVERFLOW_WAIT",
+        "LIVED_ENDPOINT",
+    ],
+)
 def test_a_variable_that_cannot_be_understood_is_named(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_home: Path
 ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import lived
 import pytest
+from lived import dvclive
+from lived.blocking import BlockingJournal
 from trainers import eventually, rows, summary
 
 
@@ -143,6 +146,21 @@ def test_ending_twice_is_ending_once(run: Path) -> None:
     live.end()
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert live.faults == []
+
+
+@pytest.mark.parametrize("face", [lived.Live, dvclive.Live], ids=["lived", "dvclive"])
+def test_both_faces_take_what_is_to_happen_at_the_journal_s_limit(face: type[lived.Live], run: Path) -> None:
+    """It stays when the run is pickled, and when it goes on behind its end."""
+    live = face(run, report=None, save_dvc_exp=False, overflow="block", overflow_wait=2)
+    copy = pickle.loads(pickle.dumps(live))
+    live.end()
+    for each in (live, copy):
+        each.log_metric("loss", 1.0)
+        journal = each._recorder.producer().journal
+        assert isinstance(journal, BlockingJournal)
+        assert journal._longest == 2.0
+        each.end()
+    assert "lived" not in summary(run), "nothing was dropped"
 
 
 def test_what_is_logged_after_the_end_joins_the_run(run: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import zmq
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
+from lived_protocol.hello import versions_differ
 
 logger = logging.getLogger("lived_daemon")
 
@@ -136,6 +137,8 @@ class Receiver:
                 self._handle(sender, messages.decode(parts))
             except (InvalidMessageError, ValueError) as exc:
                 logger.warning(f"a message from {sender.hex()} cannot be understood: {exc}")
+            except OSError as exc:  # too many open files, say; who waits for an answer asks again
+                logger.warning(f"a message from {sender.hex()} cannot be dealt with now: {exc}")
 
     def _handle(self, sender: bytes, message: messages.Message) -> None:
         if isinstance(message, messages.Hello):
@@ -150,11 +153,8 @@ class Receiver:
 
     def _greet(self, sender: bytes, hello: messages.Hello) -> None:
         if hello.protocol != PROTOCOL_VERSION:
-            cause = (
-                f"this client is lived {hello.version} (format {hello.protocol}), the daemon at {self.address} is "
-                f"lived {__version__} (format {PROTOCOL_VERSION}); run `lived stop`, or install the same version on "
-                "both sides"
-            )
+            theirs, ours = (hello.version, hello.protocol), (__version__, PROTOCOL_VERSION)
+            cause = versions_differ(theirs, self.address, ours)
             fault = messages.Fault(time.time_ns(), str(hello.run.get("run_id", "")), "version", cause, fatal=True)
             self._outbox.post(sender, fault)
             return

@@ -12,6 +12,7 @@ from typing import Any
 
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError, InvalidNameError
+from lived_protocol.hello import is_count
 from lived_protocol.names import check_name
 from lived_protocol.values import Array
 
@@ -142,8 +143,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _dropped(event: events.Dropped) -> bool:
-    counts = event.counts
-    return isinstance(counts, dict) and all(type(key) is str and type(n) is int for key, n in counts.items())
+    return is_count(event.counts)
 
 
 _CHECKS: dict[type[Any], Callable[[Any], bool]] = {

@@ -8,14 +8,17 @@ cut on its way at a time.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lived_protocol import messages
+from lived_protocol.errors import InvalidEventError
 
 from lived_daemon import checkpoint
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt, encode_log
+from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.output import Output
@@ -28,6 +31,20 @@ CUT_SECONDS, CUT_SHARE = 0.1, 0.05
 Asked = tuple[bytes, messages.Barrier]
 
 
+def _believe(found: checkpoint.Checkpoint) -> None:
+    """Return if a run can go on from ``found``.
+
+    Raises:
+        ValueError: its state is none.
+    """
+    state = RunState.load(found.state)
+    try:
+        if state.run:
+            check_run(state.run)
+    except InvalidEventError as exc:
+        raise ValueError(f"its state is none of a run: {exc}") from exc
+
+
 class Cut(NamedTuple):
     """``content`` is the checkpoint's file; ``jobs`` are those still to end; ``answers`` the barriers it reaches."""
 
@@ -35,6 +52,8 @@ class Cut(NamedTuple):
     positions: dict[bytes, int]
     jobs: set[Job]
     answers: list[Asked]
+    #: Producers that had nothing more to say.
+    drained: set[bytes]
 
 
 class Cuts:
@@ -55,9 +74,9 @@ class Cuts:
         """Whether anything is to be done sooner or later."""
         return self.changed or bool(self._barriers) or self._cut is not None
 
-    def load(self) -> None:
-        """Go on from the checkpoint on disk, if there is one."""
-        found = self._store.load()
+    def load(self, complain: Callable[[str], None]) -> None:
+        """Go on from the checkpoint on disk, if there is one that can be believed."""
+        found = self._store.load(complain, _believe)
         if found is not None:
             self.checkpoint = found
             self._intake.positions = dict(found.positions)
@@ -125,7 +144,8 @@ class Cuts:
             made.dvc = output.dvc_remembered()
             made.receipt = output.receipt.dump()
         self.checkpoint = made
-        self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached)
+        drained = {feed.producer for feed in self._intake.feeds.values() if feed.drained}
+        self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached, drained)
         self.changed = False
         now = time.monotonic()
         self._next = now + max(CUT_SECONDS, (now - started) / CUT_SHARE)
@@ -167,8 +187,7 @@ class Cuts:
                 output.sync()
             if output is not None:
                 self._save_files(output.receipt)
-            self._store.save(cut.content)
-            self._store.save_status(status)
+            self._store.save(cut.content, status)
         except OSError:
             self.abandon()
             raise
@@ -178,7 +197,7 @@ class Cuts:
             feed = self._intake.feeds.get(producer)
             if feed is not None:
                 self._intake.acknowledge(feed, position)
-                if feed.drained and feed.applied == position:
+                if producer in cut.drained and feed.applied == position:
                     done.append(feed)
         for producer, barrier in cut.answers:
             self._post(producer, messages.Answer(barrier.number))

@@ -19,8 +19,10 @@ class Directory:
         self.path = path
         self.taken = taken
         self.moved = False
-        #: Events logged before this time (ns) went with the directory that a later run has taken.
+        #: Events logged before this time (ns) went with the directory that a later run has taken; but none behind the
+        #: position at which its producer (hex) was then, whatever its clock has been set to since.
         self.ignore_before = 0
+        self.ignore_until: dict[str, int] = {}
         self._run_id = run_id
         self._taken = path
         self._released = released
@@ -43,25 +45,39 @@ class Directory:
             self._lock_fd = system.lock_directory(self.path)
         return self._lock_fd is not None
 
+    @property
+    def locked(self) -> bool:
+        """Whether it is held against other daemons."""
+        return self._lock_fd is not None
+
     def unlock(self) -> None:
         """Let other daemons have it."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
 
-    def move(self, time: int) -> None:
-        """A later run took the directory at ``time`` (ns): from now on this one's is beside it."""
-        self.moved_to(f"{self._taken}@{self._run_id}", time)
+    def ignores(self, producer: str, position: int, time: int) -> bool:
+        """Whether the event that ends at ``position`` was logged before the directory was taken."""
+        return time < self.ignore_before and position <= self.ignore_until.get(producer, position)
 
-    def moved_to(self, path: str, ignore_before: int) -> None:
+    def move(self, time: int, positions: dict[str, int]) -> None:
+        """A later run took the directory at ``time`` (ns), with the producers at ``positions``.
+
+        From now on this one's is beside it.
+        """
+        self.moved_to(f"{self._taken}@{self._run_id}", time, positions)
+
+    def moved_to(self, path: str, ignore_before: int, ignore_until: dict[str, int]) -> None:
         """The directory is ``path``, as it was decided before."""
         self.moved = path != self._taken
         self.path = path
         self.ignore_before = ignore_before
+        self.ignore_until = ignore_until
 
     def moved_run(self, run: dict[str, Any]) -> dict[str, Any]:
         """The content of an Open event for the directory as it is now."""
         dvc_file = run["dvc_file"]
         if os.path.realpath(os.path.dirname(dvc_file)) == run["directory"]:
             dvc_file = os.path.join(self.path, "dvc.yaml")
-        return {**run, "directory": self.path, "dvc_file": dvc_file, "ignore_before": self.ignore_before}
+        ignored = {"ignore_before": self.ignore_before, "ignore_until": self.ignore_until}
+        return {**run, "directory": self.path, "dvc_file": dvc_file, **ignored}

@@ -17,6 +17,7 @@ from typing import Any
 from lived_daemon.dvc import signals
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import Existing, RunState
+from lived_daemon.system import read_file
 from lived_daemon.writers import documents, dvcyaml, report
 from lived_daemon.writers.files import Tree, heals, replace_file
 from lived_daemon.writers.rows import FOLDER as METRICS_FOLDER
@@ -123,14 +124,14 @@ class Documents:
             return  # nothing has changed here or there
         existing: str | None = None
         try:
-            with open(path, encoding="utf-8") as file:
-                existing = file.read()
+            existing = read_file(path).decode().replace("\r\n", "\n")
         except FileNotFoundError:
             pass
         except UnicodeDecodeError as exc:
             raise ValueError(f"{path} is not UTF-8 text, so it is left as it is: {exc}") from exc
         text = dvcyaml.render_dvcyaml(existing, entries)
-        if text != existing:
+        # One that was killed may have written the same, and not have had it on the disk.
+        if text != existing or (self._tree.fsync and self._written is None):
             replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
         self._rewritten(_in_tree(path, self._tree.root), text.encode())
         self._written = entries, _stamp(path)
@@ -245,17 +246,15 @@ def read_existing(directory: str) -> Existing:
 
     existing = Existing(metric_files=os.path.isdir(os.path.join(directory, METRICS_FOLDER)))
     try:
-        with open(os.path.join(directory, "metrics.json"), encoding="utf-8") as file:
-            summary = json.load(file)
+        summary = json.loads(read_file(os.path.join(directory, "metrics.json")))
         if isinstance(summary, dict):
             existing.summary = summary
     except (FileNotFoundError, ValueError):
         pass
     try:
-        with open(os.path.join(directory, "params.yaml"), "rb") as raw:
-            params = documents.load_yaml(raw.read())
+        params = documents.load_yaml(read_file(os.path.join(directory, "params.yaml")))
         if isinstance(params, dict):
             existing.params = params
-    except (FileNotFoundError, documents.DamagedDocumentError):
+    except (FileNotFoundError, ValueError):
         pass
     return existing

@@ -20,6 +20,8 @@ class Feed:
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
     or empty. ``rank`` is its place in a world of several; ``held`` says that its end waits for others of that.
     ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
+    ``dropped`` is what it had no room for, where they know that too.
+    ``lost`` is from where to where its journal has nothing any more.
     """
 
     producer: bytes
@@ -33,6 +35,8 @@ class Feed:
     gone: bool = False
     ended: bool = False
     end: int | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    lost: list[tuple[int, int]] = field(default_factory=list)
     rest: Iterator[tuple[int, bytes]] | None = None
     told_limit: int = 0
     rewound: bool = False

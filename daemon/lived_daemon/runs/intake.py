@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from lived_protocol import PROTOCOL_VERSION, __version__, frames, messages
-from lived_protocol.errors import GapError
-from lived_protocol.hello import END
+from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
+from lived_protocol.errors import DamagedDropsError, GapError
+from lived_protocol.hello import DROPPED, END, LOST
 from lived_protocol.session import WINDOW, Session
 
-from lived_daemon.ingest import orphans
+from lived_daemon import aside
+from lived_daemon.ingest import journals
 from lived_daemon.runs.feed import Feed
 
 logger = logging.getLogger("lived_daemon")
@@ -58,6 +60,9 @@ class Intake:
         elif hello.first > feed.session.received:
             self._skip(feed, feed.session.received, hello.first)
         feed.end = hello.run.get(END, feed.end)
+        feed.dropped = hello.run.get(DROPPED, feed.dropped)
+        feed.lost = sorted(map(tuple, hello.run.get(LOST, [])))
+        self._pass_over_lost(feed)
         self._look_for_end(feed)
         return feed
 
@@ -70,7 +75,8 @@ class Intake:
     def _miss(self, feed: Feed, position: int, first: int) -> None:
         """What lies between is not to be had any more."""
         if first > position:
-            self._say("journal", f"{first - position} bytes of the journal are missing", feed.producer)
+            where = f", from position {position} on in {feed.journal}" if feed.journal else ""
+            self._say("journal", f"{first - position} bytes of the journal are missing{where}", feed.producer)
 
     def welcome(self, feed: Feed, resumed: dict[str, Any] | None) -> None:
         """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
@@ -99,8 +105,18 @@ class Intake:
         if feed is None or feed.gone:
             return False
         feed.gone = True
-        feed.rest = orphans.pieces(feed.journal, feed.session.received) if feed.journal else None
+        feed.rest = self._pieces(feed) if feed.journal else None
         return True
+
+    def read_along(self, feed: Feed) -> None:
+        """Read from disk what a living producer has not sent yet."""
+        if feed.journal and feed.rest is None and not feed.gone:
+            feed.rest = self._pieces(feed)
+
+    def _pieces(self, feed: Feed) -> Iterator[tuple[int, bytes]]:
+        """What there is on disk behind what has arrived. What belongs to a living producer is left as it is."""
+        complain = (lambda text: self._say("journal", text, feed.producer)) if feed.gone else None
+        return journals.pieces(feed.journal, feed.session.received, complain)
 
     def take_leave(self, feed: Feed) -> None:
         """A producer that has not ended says that nothing more will come: it is gone, and so is its journal."""
@@ -119,8 +135,15 @@ class Intake:
             rewound, feed.rewound = feed.rewound, True
             return None if rewound else feed
         feed.rewound = False
+        self._pass_over_lost(feed)
         self._look_for_end(feed)
         return None
+
+    def _pass_over_lost(self, feed: Feed) -> None:
+        """Go on behind what its producer has said is lost, once all before it is here."""
+        for first, end in feed.lost:
+            if first <= feed.session.received < end:
+                self._skip(feed, feed.session.received, end)
 
     def ask(self, producer: bytes, barrier: messages.Barrier) -> None:
         """A producer names a border: no frame goes across it."""
@@ -133,6 +156,7 @@ class Intake:
         if feed.end is not None and not feed.gone and feed.session.received >= feed.end:
             self._end_frame(feed, feed.session.received)
             feed.gone = True
+            self._tell_drops(feed, feed.dropped)
 
     def _end_frame(self, feed: Feed, border: int) -> None:
         """A frame that goes on where there is a border has a length that must be wrong."""
@@ -149,18 +173,37 @@ class Intake:
         try:
             piece = next(feed.rest, None)
         except OSError:
-            feed.rest = orphans.pieces(feed.journal, feed.session.received)
+            feed.rest = self._pieces(feed)
             raise
         if piece is None:
+            dropped = self._count_drops(feed) if feed.gone else {}
             feed.rest = None
             if feed.gone:  # what is committed ends here
                 self._end_frame(feed, feed.session.received)
+                self._tell_drops(feed, dropped)
             return
         try:
             self._accept(feed, *piece)
         except GapError as exc:
+            if not feed.gone:  # it has the bytes between in memory, and sends them
+                feed.rest = None
+                return
             self._skip(feed, exc.expected, exc.received)
             self._accept(feed, *piece)
+
+    def _count_drops(self, feed: Feed) -> dict[str, int]:
+        """What a journal on disk had no room for, all in all."""
+        try:
+            return journals.dropped(feed.journal)
+        except DamagedDropsError as exc:
+            self._say("journal", f"what was dropped cannot be told: the count of it {exc}", feed.producer)
+            return {}
+
+    def _tell_drops(self, feed: Feed, counts: dict[str, int]) -> None:
+        """A producer that is gone may have dropped more than its stream tells: that follows as if it did."""
+        if counts:
+            event = events.Dropped(time.time_ns(), None, counts, 0)
+            feed.frames.append((feed.session.applied, memoryview(events.encode(event))))
 
     def _accept(self, feed: Feed, position: int, data: bytes) -> None:
         try:
@@ -172,18 +215,15 @@ class Intake:
     def _set_aside(self, feed: Feed) -> None:
         """Go on behind damage in a producer's stream, keeping what could not be read."""
         at = feed.session.applied
-        aside, found = feed.session.skip_damage()
+        content, found = feed.session.skip_damage()
         feed.frames.extend(found)
-        folder = os.path.join(self._home, "damaged")
-        path = os.path.join(folder, f"{feed.producer.hex()}-{at}.damaged")
+        path = os.path.join(self._home, "damaged", f"{feed.producer.hex()}-{at}")
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(aside)
-            kept = f"set aside as {path}"
+            kept = f"set aside as {aside.keep(path, content)}"
         except OSError as exc:
-            kept = f"and cannot be kept in {path} ({exc.strerror})"
-        self._say("journal", f"{len(aside)} bytes at position {at} are damaged, {kept}", feed.producer)
+            kept = f"and cannot be kept in {os.path.dirname(path)} ({exc.strerror})"
+        where = f" of {feed.journal}" if feed.journal else ""
+        self._say("journal", f"{len(content)} bytes at position {at}{where} are damaged, {kept}", feed.producer)
 
     # -- credit --------------------------------------------------------------------------------------------------------
 
@@ -199,7 +239,7 @@ class Intake:
         """Everything before ``position`` is in the tree for good."""
         feed.durable = position
         if feed.gone and feed.journal:
-            orphans.release(feed.journal, position)
+            journals.release(feed.journal, position)
         if feed.heard:
             feed.told_limit = feed.limit()
             self._post(feed.producer, messages.Acknowledge(position, feed.told_limit))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
@@ -59,6 +60,7 @@ class Output:
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
+        self._said: set[str] = set()
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
             AppendRankRow: self._append_rank_row,
@@ -134,8 +136,10 @@ class Output:
                     return exc
                 key = self.rows.failing()
                 assert key is not None, "flush raised for one"
-                lost = self.rows.discard(key)
-                self._say(f"log_metric {name_of(key)!r}", f"{explain(exc)}; {lost} rows are left out", b"")
+                self.rows.discard(key)
+                self._say_once(
+                    f"log_metric {name_of(key)!r}", f"{explain(exc)}; its rows are left out while that is so"
+                )
         return None
 
     def write_documents(self, state: RunState, urgent: bool) -> OSError | None:
@@ -147,10 +151,15 @@ class Output:
         except OSError as exc:
             if heals(exc):
                 return exc
-            self._say("write", explain(exc), b"")
+            self._say_once("write", f"{explain(exc)}; left out while that is so")
         except Exception as exc:  # noqa: BLE001 - whatever a library raises on a user's data becomes a fault
-            self._say("write", explain(exc), b"")
+            self._say_once("write", explain(exc))
         return None
+
+    def _say_once(self, event: str, cause: str) -> None:
+        if cause not in self._said:
+            self._said.add(cause)
+            self._say(event, cause, b"")
 
     # -- the report ----------------------------------------------------------------------------------------------------
 
@@ -206,6 +215,8 @@ class Output:
 
     def _ask_dvc(self, method: str, producer: bytes = b"", event: str = "dvc", **params: Any) -> None:
         reply = self._dvc.request(method, **params)
+        if self.tree.fsync:  # DVC and Git do not, and where all they wrote is, they alone know
+            system.sync_disks()
         for warning in reply.get("warnings", []):
             self._say(event, warning, producer)
 
@@ -216,7 +227,8 @@ class Output:
             snapshot, path = track.snapshot, track.path
             if track.copy and snapshot is not None:
                 run = self._state.run
-                path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"])
+                fsync = self.tree.fsync
+                path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"], fsync)
                 self.receipt.copied(run["directory"], os.path.relpath(path, run["directory"]), producer)
             if track.cache:
                 self._begin_dvc()

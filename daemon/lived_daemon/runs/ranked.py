@@ -134,8 +134,8 @@ def _make(state: RunState, _: Reduction, event: events.Make, __: bytes, rank: in
     return state.apply(event if rank == 0 else event._replace(step=None))
 
 
-def _drop(state: RunState, _: Reduction, event: events.Dropped, __: bytes, ___: int) -> Iterable[Operation]:
-    return state.apply(event)
+def _drop(state: RunState, _: Reduction, event: events.Dropped, producer: bytes, __: int) -> Iterable[Operation]:
+    return state.apply(event, producer)
 
 
 def _end(state: RunState, reduction: Reduction, event: events.End, producer: bytes, _: int) -> list[Operation]:

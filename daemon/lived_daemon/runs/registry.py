@@ -52,7 +52,7 @@ class Registry:
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
-        checkpoint.forget_oldest(home)
+        checkpoint.forget_oldest(home, fsync)
         for status in checkpoint.remembered(home):
             self._note(status["directory"], int(status.get("opened", 0)), status["key"], 0, "")
 
@@ -63,8 +63,8 @@ class Registry:
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
-    def hello(self, hello: messages.Hello, taken: bool = False) -> None:
-        """A producer greets; or it is ``taken`` from what it left, being gone.
+    def hello(self, hello: messages.Hello, found: bool = False) -> None:
+        """A producer greets; or its journal was ``found``, and says for it what it had to say.
 
         Raises:
             ValueError: what it says of its run is incomplete.
@@ -75,9 +75,9 @@ class Registry:
             hello = self._with_journal(hello)
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
-            if rank_of(hello.run) is not None and not taken:
+            if rank_of(hello.run) is not None and not found:
                 self._take_dead_ranks(hello)
-            worker = self._worker_for(hello)
+            worker = self._worker_for(hello, found or END in hello.run)
             self._of_producer[hello.producer] = worker
             self._hellos[hello.producer] = hello
         elif END in hello.run:
@@ -106,10 +106,14 @@ class Registry:
     def _take_earlier(self, hello: messages.Hello) -> None:
         """Know of every earlier run in the directory before one resumes it, though its trainer has not greeted yet."""
         known = {*self._of_producer, hello.producer}
+        now = time.time_ns()
         for each in orphans.find(self._home, known, living=True, address=self._address):
             earlier = each.hello
-            if earlier.get("directory") == hello.run["directory"] and earlier.get("opened", 0) < hello.run["opened"]:
-                self.hello(messages.Hello(PROTOCOL_VERSION, __version__, each.producer, 0, each.folder, earlier))
+            # One from the future is from before the clock was set back.
+            is_earlier = earlier["opened"] < hello.run["opened"] or earlier["opened"] > now
+            if earlier["directory"] == hello.run["directory"] and is_earlier:
+                greeting = messages.Hello(PROTOCOL_VERSION, __version__, each.producer, 0, each.folder, earlier)
+                self.hello(greeting, found=True)
 
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """Hand a producer's message to its run; False if the producer is not known."""
@@ -127,7 +131,7 @@ class Registry:
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def _worker_for(self, hello: messages.Hello) -> Worker:
+    def _worker_for(self, hello: messages.Hello, found: bool) -> Worker:
         run = hello.run
         directory = run["directory"]
         key = places.run_key(directory, run["run_id"])
@@ -137,18 +141,19 @@ class Registry:
                 return worker
             self._remove(key, worker)
         latest = self._latest.get(directory)
+        opened = _opened(run, key, found, latest, time.time_ns())
         other = latest if latest is not None and latest.key != key and not run.get("continues") else None
-        late = other is not None and other.opened > run["opened"]
+        late = other is not None and other.opened > opened
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
-        worker = Worker(self._home, key, run, self._fsync, self._post, place)
+        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place)
         self._workers[key] = worker
         if late:
             assert other is not None
             worker.inbox.put(commands.Move(other.opened, other.pid, other.host, threading.Event()))
         else:
             self._holders[directory] = worker
-            self._note(directory, run["opened"], key, run["pid"], run["host"])
+            self._note(directory, opened, key, run["pid"], run["host"])
         worker.start()
         return worker
 
@@ -234,7 +239,7 @@ class Registry:
         for orphan in found:
             hello = messages.Hello(PROTOCOL_VERSION, __version__, orphan.producer, 0, orphan.folder, orphan.hello)
             try:
-                self.hello(hello, taken=True)
+                self.hello(hello, found=True)
             except ValueError as exc:
                 logger.error(f"{orphan.folder} cannot be taken for a journal: {exc}")
                 continue
@@ -265,6 +270,20 @@ class Registry:
             worker.thread.join(max(0.0, deadline - time.monotonic()) + 10.0)
             if worker.thread.is_alive():
                 logger.error(f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay")
+
+
+def _opened(run: dict[str, Any], key: str, found: bool, latest: _Latest | None, now: int) -> int:
+    """When ``run`` was opened, so that runs of one directory are in order although the clock may have been set back.
+
+    A time that is still to come is from before that. Whoever lives has been opened since; of a journal that was found
+    nobody knows, and it must not take a directory away.
+    """
+    opened: int = run["opened"]
+    if latest is None or latest.key == key:
+        return opened
+    if found:
+        return 0 if opened > now else opened
+    return latest.opened + 1 if opened <= now < latest.opened else opened
 
 
 def _is_gone(feed: Any) -> bool:

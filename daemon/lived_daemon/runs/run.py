@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
+from lived_daemon.ingest import journals
 from lived_daemon.runs import ranked
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
@@ -68,14 +69,19 @@ class Run:
         self._drain = drain
 
     def load(self) -> None:
-        """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory."""
-        self._cuts.load()
+        """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory.
+
+        Raises:
+            OSError: whether there is one cannot be found out now.
+        """
+        self._cuts.load(lambda text: self._teller.say_once("checkpoint", text))
         state = self._cuts.checkpoint.state
         if state and state["run"]["opened"] < self._directory.taken:
             self._cuts.begin_anew()  # the id was used before, and another run has had the directory since
         elif state:
             self.state = RunState.load(self._cuts.checkpoint.state)
-            self._directory.moved_to(self.state.run["directory"], self.state.run.get("ignore_before", 0))
+            run = self.state.run
+            self._directory.moved_to(run["directory"], run.get("ignore_before", 0), run.get("ignore_until", {}))
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -89,10 +95,13 @@ class Run:
             event = events.decode(body)
             if isinstance(event, events.Open):
                 return self._begin(event, feed, position) and self._join(event, feed)
-            if event.time < self._directory.ignore_before:
+            if self._directory.ignores(feed.producer.hex(), position, event.time):
                 return True
             if not self.state.run and not self._begin_late(feed):
                 return False
+            if isinstance(event, events.Dropped) and self.untouched:
+                self.state.apply(event, feed.producer)  # counted, for the case that more comes
+                return True
             if isinstance(event, events.End) and self.untouched:
                 feed.ended = True  # nothing of it is to be written, so its directory is not made either
                 return True
@@ -104,7 +113,7 @@ class Run:
             if feed.rank is not None:
                 self._execute(ranked.apply(self.state, event, feed.producer, feed.rank), feed.producer)
                 return True
-            for operation in self.state.apply(event):
+            for operation in self.state.apply(event, feed.producer):
                 if isinstance(operation, Say):
                     self._teller.say(operation.event, operation.cause, feed.producer)
                 else:
@@ -134,7 +143,9 @@ class Run:
         if self._directory.moved:
             self.state.run = self._directory.moved_run(event.run)  # it is made when something lands there
             return True
-        run = event.run
+        # Whatever the clock said: it was opened behind the run that had the directory before.
+        run = {**event.run, "opened": max(event.run["opened"], self._directory.taken + 1)}
+        event = event._replace(run=run)
         existing = read_existing(run["directory"]) if run["resume"] or run["continues"] else None
         begun = self.state.begin(event, existing)
         if existing is None:
@@ -244,10 +255,7 @@ class Run:
         output.tree.make_root()
         if not self._directory.lock():
             output.close()
-            path = self._directory.path
-            self._teller.say_once("directory", f"another daemon writes into {path}; waiting for it to leave")
-            self._teller.pause()
-            return False
+            return self._wait_for_other()
         if not self._cuts.is_current:
             output.close()
             raise OvertakenError
@@ -255,11 +263,47 @@ class Run:
         self.output = output
         return True
 
+    def _wait_for_other(self) -> bool:
+        path = self._directory.path
+        self._teller.say_once("directory", f"another daemon writes into {path}; waiting for it to leave")
+        self._teller.pause()
+        return False
+
+    def look_for_directory(self) -> None:
+        """Where the directory was renamed or removed, write nothing more into what it was: it is made anew."""
+        assert self.output is not None, "asked by those who have it"
+        if not self.output.tree.check_root():
+            path = self._directory.path
+            logger.warning(f"{path} was removed or renamed; what is logged from now on goes into a new one")
+            self.output.rows.let_go()
+            self._directory.unlock()
+
     def write(self, urgent: bool) -> bool:
         """Write rows and due documents (with ``urgent``, also what could wait); False if the disk does not take it."""
         assert self.output is not None, "asked by those who have it"
+        if not self._directory.locked and (self.output.rows.buffered or self.output.documents.wanted.any):
+            try:
+                self.output.tree.make_root()
+                if not self._directory.lock():
+                    return self._wait_for_other()
+            except OSError as exc:
+                return self._teller.block(exc)
         trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
         return trouble is None or self._teller.block(trouble)
+
+    def sync(self) -> bool:
+        """Have everything written so far on the disk, where that is promised; False if the disk does not take it."""
+        try:
+            if self._fsync and self.output is not None:
+                self.output.sync()
+        except OSError as exc:
+            return self._teller.block(exc)
+        return True
+
+    @property
+    def owes_documents(self) -> bool:
+        """Whether a document is due that has to be on the disk before what it says is acknowledged."""
+        return self._fsync and self.output is not None and self.output.documents.wanted.small
 
     def make_report(self, urgent: bool) -> None:
         """Have the report made, if one is due and it is time or ``urgent``."""
@@ -278,7 +322,8 @@ class Run:
         """A later run has taken the directory: what was logged before is gone with it, the rest goes beside it."""
         self.let_go()
         run = self.state.run
-        self._directory.move(time_taken)
+        positions = {feed.producer.hex(): logged(feed) for feed in self._intake.feeds.values()}
+        self._directory.move(time_taken, positions)
         self.state = RunState(run=self._directory.moved_run(run) if run else {})
         self._cuts.begin_anew()
 
@@ -354,3 +399,8 @@ class Run:
         if save:
             output.finish_dvc()
         return self._drain()
+
+
+def logged(feed: Feed) -> int:
+    """How far a producer has logged, as far as can be seen from here."""
+    return max(feed.session.received, journals.committed(feed.journal) if feed.journal else 0)

@@ -15,6 +15,7 @@ from typing import Any
 from lived_protocol import events
 from lived_protocol.values import Array
 
+from lived_daemon.runs import dropped
 from lived_daemon.runs.checks import check
 from lived_daemon.runs.combining import narrow_value
 from lived_daemon.runs.operations import (
@@ -55,7 +56,8 @@ class RunState:
     #: path in the tree -> {"name", "curve" (None for a custom plot), "config"}, in the order of their first call
     plots: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
+    #: producer (hex; empty for what the run resumes) -> events per kind that its journal had no room for, all in all
+    drops: dict[str, dict[str, int]] = field(default_factory=dict)
     ended: bool = False
     crashed: bool = False
     #: Of a run of several ranks, see :mod:`lived_daemon.runs.ranked`.
@@ -72,9 +74,26 @@ class RunState:
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> RunState:
-        """The inverse of :meth:`dump`."""
-        reduction = state.get("reduction")
-        return cls(**{**state, "reduction": Reduction.load(reduction) if reduction is not None else None})
+        """The inverse of :meth:`dump`.
+
+        Raises:
+            ValueError: it is not what one dumps.
+        """
+        try:
+            made = cls(**{**state, "reduction": None})
+            reduction = state.get("reduction")
+            loaded = Reduction.load(reduction) if reduction is not None else None
+        except (TypeError, KeyError, ValueError, AttributeError) as exc:
+            raise ValueError(f"its state is none of a run: {exc}") from exc
+        fresh = cls()
+        for each in fields(cls):
+            value, default = getattr(made, each.name), getattr(fresh, each.name)
+            if type(value) is not type(default) and not (default is None and type(value) is int):
+                raise ValueError(f"its state has {value!r} for {each.name}")
+        if not all(isinstance(plot, dict) and set(plot) == {"name", "curve", "config"} for plot in made.plots.values()):
+            raise ValueError("its state has a plot that is none")
+        made.reduction = loaded
+        return made
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -86,15 +105,19 @@ class RunState:
         self.summary = existing.summary
         self.params = existing.params
         self.has_metric_files = existing.metric_files
+        if event.run["resume"] and not event.run["continues"]:
+            self.summary, self.drops[""] = dropped.take(self.summary)
         return []
 
-    def apply(self, event: events.Event) -> Iterable[Operation]:
-        """What ``event`` wants written.
+    def apply(self, event: events.Event, producer: bytes = b"") -> Iterable[Operation]:
+        """What ``event`` of ``producer`` wants written.
 
         Raises:
             InvalidEventError: its content is not what its kind promises; the state is as before.
         """
         check(event)
+        if isinstance(event, events.Dropped):
+            return self._drop(event, producer.hex())
         return _HANDLERS[type(event)](self, event)
 
     def _metric(self, event: events.Metric) -> Iterable[Operation]:
@@ -191,11 +214,17 @@ class RunState:
             return (self._sync_due(),)
         return (Due(summary=event.what == "summary", dvcyaml=event.what == "dvcyaml", report=event.what == "report"),)
 
-    def _drop(self, event: events.Dropped) -> Iterable[Operation]:
-        for kind, count in event.counts.items():
-            self.dropped[kind] = self.dropped.get(kind, 0) + count
-        counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-        return (Say("journal", f"no room for {counts} ({event.size} bytes)"),)
+    def _drop(self, event: events.Dropped, producer: str) -> Iterable[Operation]:
+        known = self.drops.get(producer, {})
+        new = sorted(event.counts.keys() - known.keys())
+        self.drops[producer] = dropped.largest(known, event.counts)
+        if self.drops[producer] == known:
+            return ()
+        due = Due(summary=True)
+        if not new:
+            return (due,)
+        counts = ", ".join(f"{event.counts[kind]} {kind}" for kind in new)
+        return Say("journal", f"no room for {counts}; {dropped.WHERE} counts them"), due
 
     def _end(self, event: events.End) -> Iterable[Operation]:
         self.conclude(event.step)
@@ -214,7 +243,12 @@ class RunState:
     def final_summary(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""
         self._merge_latest()
-        return self.summary
+        return dropped.put(self.summary, self.dropped)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many events of each kind are missing because a journal had no room."""
+        return dropped.total(list(self.drops.values()))
 
     @property
     def names_anything(self) -> bool:
@@ -267,6 +301,5 @@ _HANDLERS: dict[type[Any], Callable[[RunState, Any], Iterable[Operation]]] = {
     events.Artifact: RunState._artifact,
     events.Summary: RunState._change_summary,
     events.Make: RunState._make,
-    events.Dropped: RunState._drop,
     events.End: RunState._end,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,24 @@ logger = logging.getLogger("lived_daemon")
 
 #: Seconds between two attempts at a disk that does not take rows or documents.
 RETRY_SECONDS = 1.0
+
+
+#: What helps against what a disk says, for whoever reads it.
+_WAYS_OUT = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have the quota raised",
+    errno.EROFS: "make the disk writable",
+    errno.EACCES: "let the daemon's user write there",
+    errno.EPERM: "let the daemon's user write there, `lsattr` may tell more",
+    errno.ETXTBSY: "end the program that is run from it",
+    errno.EMFILE: "raise `ulimit -n` and start the daemon anew",
+}
+
+
+def waiting(exc: OSError) -> str:
+    """That ``exc`` is waited for, and what may help."""
+    way = _WAYS_OUT.get(exc.errno or 0)
+    return "waiting, and nothing is lost" + (f"; {way}" if way else "")
 
 
 class Teller:
@@ -52,7 +71,8 @@ class Teller:
             self.say_once("write", explain(exc), producer)
             return True
         self.pause()
-        self.say_once("write", f"{explain(exc)} ({self._directory.path}); waiting, and nothing is lost")
+        where = "" if exc.filename else f" ({self._directory.path})"
+        self.say_once("write", f"{explain(exc)}{where}; {waiting(exc)}")
         return False
 
     def pause(self) -> None:

@@ -7,8 +7,10 @@ thread takes in no more than a bounded amount that it has not written.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
+import os
 import queue
 import threading
 import time
@@ -19,7 +21,7 @@ from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon import checkpoint
-from lived_daemon.ingest import orphans
+from lived_daemon.ingest import journals
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands
 from lived_daemon.runs.cuts import Asked, Cuts
@@ -30,8 +32,9 @@ from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.output import explain
 from lived_daemon.runs.roll_call import RollCall
-from lived_daemon.runs.run import OvertakenError, Run
-from lived_daemon.runs.telling import RETRY_SECONDS, Teller
+from lived_daemon.runs.run import OvertakenError, Run, logged
+from lived_daemon.runs.telling import RETRY_SECONDS, Teller, waiting
+from lived_daemon.writers.files import sync_file
 
 logger = logging.getLogger("lived_daemon")
 
@@ -78,6 +81,7 @@ class Worker:
         self._closing: float | None = None
         self._asked_to_move: commands.Move | None = None
         self._completing = False
+        self._logged: dict[bytes, int] = {}
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -87,10 +91,10 @@ class Worker:
 
     def _main(self) -> None:
         try:
-            self._run.load()
-            while self._closing is None:
-                self._turn()
-            self._wind_up()
+            if self._load():
+                while self._closing is None:
+                    self._turn()
+                self._wind_up()
         except OvertakenError:
             logger.info(f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew")
         except Exception:
@@ -98,6 +102,20 @@ class Worker:
         finally:
             self._run.let_go()
             self.finished.set()
+
+    def _load(self) -> bool:
+        """Find out how far the run is; False if the daemon has to leave before that is known."""
+        while True:
+            try:
+                self._run.load()
+                return True
+            except OSError as exc:
+                self._teller.say_once("checkpoint", f"it cannot be read: {explain(exc)}; tried again until it can be")
+            with contextlib.suppress(queue.Empty):
+                command = self.inbox.get(timeout=RETRY_SECONDS)
+                if isinstance(command, commands.Close):
+                    return False
+                self._later.append(command)
 
     def _turn(self) -> None:
         self._take_commands(self._pause())
@@ -165,7 +183,7 @@ class Worker:
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
             job = command.job
-            self._teller.say_once(job.label, f"{explain(command.error)}; tried again until it works", job.producer)
+            self._teller.say_once(job.label, f"{explain(command.error)}; {waiting(command.error)}", job.producer)
         elif isinstance(command, commands.Move):
             self._asked_to_move = command
         else:
@@ -223,25 +241,30 @@ class Worker:
         feeds = list(self.intake.feeds.values())
         if move.keep and not self._completing:
             self._completing = True
+            self._logged = {feed.producer: logged(feed) for feed in feeds}
             for feed in feeds:
-                if feed.journal and feed.rest is None and not feed.gone:
-                    feed.rest = orphans.pieces(feed.journal, feed.session.received)
+                self.intake.read_along(feed)
         if not move.keep:
             return True
         if any(feed.rest is not None or (feed.frames and not self._is_later(feed, move)) for feed in feeds):
             return False
         self._completing = False
-        return self._run.output is None or self._drain()
+        return self._run.output is None or (self._drain() and self._run.sync())
 
     def _is_later(self, feed: Feed, move: commands.Move) -> bool:
         """Whether what is to be applied next was logged when the directory was another run's already."""
-        _, body = feed.frames[0]
+        end, body = feed.frames[0]
         try:
-            return events.decode(body).time >= move.time
+            at = events.decode(body).time
+            # What was there then, and is of a time still to come, is from before the clock was set back.
+            return at >= move.time and not (at > time.time_ns() and end <= self._logged.get(feed.producer, 0))
         except InvalidEventError:
             return False
 
     def _move(self, move: commands.Move) -> None:
+        if self.directory.moved:  # as the daemon before this one has been told, too
+            move.released.set()
+            return
         taken = self.directory.path
         self._run.move(move.time)
         move.released.set()
@@ -322,11 +345,11 @@ class Worker:
             return
         reached = [] if self._roll_call.holds_up_the_end else self._cuts.reached()
         if self._run.output is not None:
-            self._run.output.tree.check_root()
+            self._run.look_for_directory()
             if not self._run.write(urgent=bool(reached)):
                 return
             self._run.make_report(urgent=any(barrier.report for _, barrier in reached))
-        if reached or self._cuts.is_time(now):
+        if reached or (self._cuts.is_time(now) and not self._run.owes_documents):
             self._take_cut(reached)
 
     def _see_to_the_end(self) -> bool:
@@ -354,10 +377,19 @@ class Worker:
         if not feed.ended and self._run.must_conclude:
             return  # the run is concluded first, so that a daemon that dies before does it again
         if feed.journal:
-            orphans.remove(feed.journal)
-            if not orphans.segment_files(feed.journal):  # nobody will ask again where it stood
+            journals.remove(feed.journal)
+            if self._is_gone_for_good(feed.journal):  # nobody will ask again where it stood
                 self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
         self._forget(feed.producer)
+
+    def _is_gone_for_good(self, journal: str) -> bool:
+        """Whether nothing is left of a journal that was deleted, and nothing of it can come back."""
+        try:
+            if self._fsync:
+                sync_file(os.path.dirname(journal))
+        except OSError:
+            return False
+        return not journals.segment_files(journal)
 
     def status(self) -> dict[str, Any]:
         """What ``lived status`` shows of the run."""

@@ -1,7 +1,8 @@
 """Copying an artifact into the run directory, for ``log_artifact(copy=True)``.
 
 At any moment the copy is absent or whole, and a copy that is repeated after a crash ends the same. It never leaves the
-run directory through a symbolic link.
+run directory through a symbolic link. With ``fsync`` the copy is on the disk before it gets its name, and the name
+before it is returned.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import hashlib
 import os
 import shutil
 
+from lived_daemon.writers.files import sync_file
 
-def copy_into(snapshot: str, directory: str, basename: str, umask: int) -> str:
+
+def copy_into(snapshot: str, directory: str, basename: str, umask: int, fsync: bool = False) -> str:
     """Copy the file or directory ``snapshot`` to ``{directory}/artifacts/{basename}`` and return that path.
 
     Files keep the mode and times of ``snapshot``, as with DVCLive; ``umask`` rules the folder ``artifacts``.
@@ -37,10 +40,27 @@ def copy_into(snapshot: str, directory: str, basename: str, umask: int) -> str:
         shutil.rmtree(workshop)
     os.mkdir(workshop, 0o700)
     try:
-        _replace(_copied(snapshot, os.path.join(workshop, "new")), target, os.path.join(workshop, "old"))
+        new = _copied(snapshot, os.path.join(workshop, "new"))
+        if fsync:
+            _sync_below(new)
+        _replace(new, target, os.path.join(workshop, "old"))
     finally:
         shutil.rmtree(workshop)
+    if fsync:
+        sync_file(folder)
+        sync_file(directory)
     return target
+
+
+def _sync_below(path: str) -> None:
+    """Have the file ``path`` on the disk, or the folder with all that is in it; links are their folder's."""
+    if not os.path.islink(path):
+        sync_file(path)
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            below = os.path.join(folder, name)
+            if not os.path.islink(below):
+                sync_file(below)
 
 
 def _copied(snapshot: str, to: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import os
 
+from lived_daemon.system import read_file
 from lived_daemon.writers.files import Tree
 
-_OUTPUTS = (
+#: What a run that begins in a directory finds there of an earlier one, and removes.
+OUTPUTS = (
     "plots/metrics",
     "plots/ranks",
     "plots/images",
@@ -28,7 +30,7 @@ def clear(tree: Tree) -> None:
     A ``dvc.yaml`` in the directory goes too, as with DVCLive, unless it holds more than a run writes (stages, say):
     then it is the user's, and only the run's entries in it will be replaced.
     """
-    for path in _OUTPUTS:
+    for path in OUTPUTS:
         tree.remove(path)
     if _is_own_dvcyaml(os.path.join(tree.root, "dvc.yaml")):
         tree.remove("dvc.yaml")
@@ -41,8 +43,7 @@ def _is_own_dvcyaml(path: str) -> bool:
     from ruamel.yaml.error import YAMLError
 
     try:
-        with open(path, encoding="utf-8") as file:
-            content = YAML(typ="safe").load(file)
-    except (OSError, UnicodeDecodeError, YAMLError):
+        content = YAML(typ="safe").load(read_file(path).decode())
+    except (OSError, ValueError, YAMLError):
         return False
     return content is None or (isinstance(content, dict) and set(content) <= _OWN_SECTIONS)

@@ -3,6 +3,9 @@
 What always holds: nothing outside the tree's root is touched, because every folder on the way is opened without
 following symbolic links; a file that is replaced is whole at every moment (temporary file in the same folder, then
 rename); new files and folders take the trainer's umask.
+
+With ``fsync`` a file is on the disk before it gets its name; the names are had there by :meth:`Tree.sync_folders`, all
+that have changed since the last checkpoint at once.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import functools
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -31,9 +35,25 @@ HEALING = frozenset(
 Opener = Callable[..., int]
 
 
+#: Of these, the ones that concern one file and not its disk: the others can be written meanwhile.
+_HELD = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
+#: So often is a folder made anew that somebody removes while a file is put into it.
+_ATTEMPTS = 5
+
+
+def is_held(exc: OSError) -> bool:
+    """Whether ``exc`` says that somebody keeps this one file from being written."""
+    return exc.errno in _HELD
+
+
 def heals(exc: OSError) -> bool:
     """Whether waiting can mend ``exc``: a full or read-only disk, a permission, too many open files."""
     return exc.errno in HEALING
+
+
+def at(exc: OSError, path: str) -> OSError:
+    """``exc`` with the path that it is about; temporary files and descriptors mean nothing to whoever reads it."""
+    return OSError(exc.errno, exc.strerror, path)
 
 
 _Result = TypeVar("_Result")
@@ -71,6 +91,8 @@ class Tree:
         self._folder_mode = 0o777 & ~umask
         self._open = opener
         self._folders: OrderedDict[str, int] = OrderedDict()
+        self._unsynced: set[str] = set()  # open folders in which names have changed
+        self._is_placed = not fsync  # whether the names of the root and of what is above it are on the disk
         self._retired = False
         self._lock = threading.RLock()  # an open folder must not be let go of while somebody writes into it
 
@@ -84,6 +106,7 @@ class Tree:
             missing.append(path)
             path = os.path.dirname(path)
         for path in reversed(missing):
+            self._is_placed = not self.fsync
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, self._folder_mode)
                 os.chmod(path, self._folder_mode)
@@ -118,20 +141,33 @@ class Tree:
             if os.fstat(known).st_nlink:
                 self._folders.move_to_end(path)
                 return known
-            os.close(self._folders.pop(path))  # it was removed behind our back: make it anew
+            self._forget(path)  # it was removed behind our back: make it anew
         if not path:
             self.make_root()
             fd = self._open(self.root, _FOLDER & ~os.O_NOFOLLOW)
         else:
             above, _, name = path.rpartition("/")
             fd = self._open_folder(self.folder(above), name, path)
+            self._note(above)  # also if it was there: whoever made it may have been killed before it was synced
         self._folders[path] = fd
         while len(self._folders) > MAX_FOLDERS:
             oldest = next(iter(self._folders))
             if oldest == path:
                 break
-            os.close(self._folders.pop(oldest))
+            if oldest in self._unsynced:
+                os.fsync(self._folders[oldest])
+            self._forget(oldest)
         return fd
+
+    def _note(self, path: str) -> None:
+        """A name in the open folder ``path`` has changed."""
+        if self.fsync:
+            self._unsynced.add(path)
+
+    def _forget(self, path: str) -> None:
+        """Close a folder."""
+        os.close(self._folders.pop(path))
+        self._unsynced.discard(path)
 
     def _open_folder(self, above: int, name: str, path: str) -> int:
         try:
@@ -159,29 +195,50 @@ class Tree:
         """A descriptor for writing into the file ``path`` (relative), made if need be.
 
         Raises:
-            UnsafePathError: it is a symbolic link, or lies behind one.
+            UnsafePathError: it is a symbolic link, or lies behind one; or it is a pipe or the like.
         """
-        above, _, name = path.rpartition("/")
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
-        folder = self.folder(above)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
+        full = os.path.join(self.root, path)
         try:
-            fd = self._open(name, flags, self._file_mode, dir_fd=folder)
+            fd = self._into(path, lambda folder, name: self._open(name, flags, self._file_mode, dir_fd=folder))
         except OSError as exc:
             if exc.errno == errno.ELOOP:
-                raise UnsafePathError(
-                    f"{os.path.join(self.root, path)} is a symbolic link, which is not followed"
-                ) from exc
+                raise UnsafePathError(f"{full} is a symbolic link, which is not followed") from exc
             raise
-        if os.fstat(fd).st_size == 0:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise UnsafePathError(f"{full} is no file, so nothing is written into it")
+        if found.st_size == 0:
             os.fchmod(fd, self._file_mode)
+            self._note(os.path.dirname(path))
         return fd
+
+    def _into(self, path: str, write: Callable[[int, str], _Result]) -> _Result:
+        """Do ``write`` with the folder of ``path`` and the name in it, anew where somebody removes that meanwhile.
+
+        Raises:
+            OSError: with the path in it.
+        """
+        above, _, name = path.rpartition("/")
+        for _attempt in range(_ATTEMPTS):
+            try:
+                return write(self.folder(above), name)
+            except FileNotFoundError as exc:
+                error = exc
+            except UnsafePathError:
+                raise
+            except OSError as exc:
+                raise at(exc, os.path.join(self.root, path)) from exc
+        raise at(error, os.path.join(self.root, path))
 
     @_locked
     def replace(self, path: str, content: bytes) -> None:
         """Make ``content`` the content of the file ``path`` (relative): old or new at every moment, never half."""
-        above, _, name = path.rpartition("/")
-        folder = self.folder(above)
-        replace_in(folder, name, content, self._file_mode, self.fsync, self._open)
+        self._into(
+            path, lambda folder, name: replace_in(folder, name, content, self._file_mode, self.fsync, self._open)
+        )
+        self._note(os.path.dirname(path))
 
     @_locked
     def remove(self, path: str) -> None:
@@ -196,16 +253,18 @@ class Tree:
             "/"
         ):
             return
-        if os.path.islink(full) or not os.path.isdir(full):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(full)
-            return
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(full)
+            if os.path.islink(full) or not os.path.isdir(full):
+                os.unlink(full)
+            else:
+                shutil.rmtree(full)
+        if self.fsync and os.path.isdir(os.path.join(self.root, above)):
+            self.folder(above)
+            self._note(above)  # also if it was not there: as above
 
     def _forget_below(self, path: str) -> None:
         for known in [known for known in self._folders if known == path or known.startswith(f"{path}/")]:
-            os.close(self._folders.pop(known))
+            self._forget(known)
 
     def size(self, path: str) -> int | None:
         """Length of the file ``path`` in bytes, or None where there is none."""
@@ -216,9 +275,13 @@ class Tree:
 
     @_locked
     def sync_folders(self) -> None:
-        """Have the names in the open folders on the disk."""
-        for fd in self._folders.values():
-            os.fsync(fd)
+        """Have every name that has changed on the disk."""
+        for path in list(self._unsynced):
+            os.fsync(self._folders[path])
+            self._unsynced.discard(path)
+        if not self._is_placed:
+            sync_above(self.root)
+            self._is_placed = True
 
     @_locked
     def retire(self) -> None:
@@ -229,14 +292,16 @@ class Tree:
     @_locked
     def close(self) -> None:
         """Let go of every folder."""
-        while self._folders:
-            os.close(self._folders.popitem()[1])
+        for path in list(self._folders):
+            self._forget(path)
+        self._is_placed = not self.fsync
 
 
 def replace_in(folder: int, name: str, content: bytes, mode: int, fsync: bool, opener: Opener = os.open) -> None:
-    """Replace the file ``name`` in the folder ``folder`` (a descriptor) atomically.
+    """Replace the file ``name`` in the folder ``folder`` (a descriptor) atomically; with ``fsync``, by one on the disk.
 
-    The temporary file has a name of its own per target, so that one a crash left behind is taken over by the next.
+    The name is on the disk once the caller has synced the folder. The temporary file has a name of its own per target,
+    so that one a crash left behind is taken over by the next.
     """
     temporary = f".lived-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -256,8 +321,6 @@ def replace_in(folder: int, name: str, content: bytes, mode: int, fsync: bool, o
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
-    if fsync:
-        os.fsync(folder)
 
 
 def replace_file(path: str, content: bytes, umask: int, fsync: bool) -> None:
@@ -273,3 +336,29 @@ def replace_file(path: str, content: bytes, umask: int, fsync: bool) -> None:
         replace_in(folder, os.path.basename(path), content, mode, fsync)
     finally:
         os.close(folder)
+    if fsync:
+        sync_above(path)
+
+
+def sync_above(path: str) -> None:
+    """Have the name of ``path`` on the disk, and those of all folders above it on the same file system.
+
+    A folder that may not be read is none that was made here.
+    """
+    above = os.path.dirname(os.path.realpath(path))
+    device = os.stat(above).st_dev
+    while os.stat(above).st_dev == device:
+        with contextlib.suppress(PermissionError):
+            sync_file(above)
+        if above == os.path.dirname(above):
+            break
+        above = os.path.dirname(above)
+
+
+def sync_file(path: str) -> None:
+    """Have the file ``path`` on the disk, or the names in the folder ``path``."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

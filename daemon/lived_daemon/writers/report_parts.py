@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lived_daemon.system import read_file
+
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".gif", ".png")
 
 
@@ -113,8 +115,7 @@ def _image_builder(path: str, name: str) -> Callable[[], Any]:
     def build() -> Any:
         from dvc_render.image import ImageRenderer
 
-        with open(path, "rb") as file:
-            source = "data:image;base64," + base64.b64encode(file.read()).decode("ascii")
+        source = "data:image;base64," + base64.b64encode(read_file(path)).decode("ascii")
         return ImageRenderer([{ImageRenderer.SRC_FIELD: source, ImageRenderer.TITLE_FIELD: name}], name)
 
     return build
@@ -174,19 +175,16 @@ def files_below(root: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _load_rows(path: str) -> list[dict[str, Any]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        text = file.read()
+    text = read_file(path).decode()
     whole = text[: text.rfind("\n") + 1]
     return [{**row, "rev": "workspace"} for row in csv.DictReader(io.StringIO(whole, newline=""), delimiter="\t")]
 
 
 def _load_json(path: str) -> Any:
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    return json.loads(read_file(path))
 
 
 def _load_yaml(path: str) -> Any:
     from ruamel.yaml import YAML
 
-    with open(path, encoding="utf-8") as file:
-        return YAML(typ="safe").load(file.read())
+    return YAML(typ="safe").load(read_file(path).decode())

@@ -7,6 +7,7 @@ checkpoint must remember.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -16,14 +17,16 @@ from typing import Any
 
 from lived_protocol import events
 
+from lived_daemon import system
 from lived_daemon.receipt import Receipt
-from lived_daemon.writers.files import Tree, UnsafePathError
+from lived_daemon.writers.files import Tree, UnsafePathError, at, is_held
 from lived_daemon.writers.rows_format import format_rows, header
 
 logger = logging.getLogger("lived_daemon")
 
-#: How many metric files of one run are kept open, and of all runs of the process together.
-MAX_OPEN, MAX_OPEN_TOGETHER = 200, 400
+#: How many metric files of one run are kept open, and of all runs of the process together; and which share of the
+#: descriptors that the process may have, where that is less: sockets, folders and checkpoints want some too.
+MAX_OPEN, MAX_OPEN_TOGETHER, OPEN_SHARE = 200, 400, 0.25
 _writers: weakref.WeakSet[RowWriter] = weakref.WeakSet()
 FOLDER = "plots/metrics"
 #: Below it, the rows of each rank.
@@ -70,17 +73,29 @@ class RowWriter:
         """Append everything taken.
 
         Raises:
-            OSError: a file could not be written; its rows, and those of the files after it, are kept.
+            OSError: a file could not be written; its rows, and those of other files that could not be, are kept.
         """
+        held: OSError | None = None
         for producer, buffers in list(self._buffers.items()):
             for key in list(buffers):
                 rows = buffers[key]
-                self._append(key, rows)
+                try:
+                    self._append(key, rows)
+                except OSError as exc:
+                    if not is_held(exc):
+                        raise
+                    held = exc
+                    buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
+                    continue
                 del buffers[key]
                 self.buffered -= len(rows)
                 if producer:
                     self._receipt.count(producer, name_of(key), len(rows))
             del self._buffers[producer]
+            if buffers:
+                self._buffers[producer] = buffers
+        if held is not None:
+            raise held
 
     def discard(self, key: Key) -> int:
         """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
@@ -104,9 +119,9 @@ class RowWriter:
             written = 0
             while written < len(data):
                 written += os.pwrite(fd, memoryview(data)[written:], length + written)
-        except OSError:
+        except OSError as exc:
             os.ftruncate(fd, length)
-            raise
+            raise at(exc, os.path.join(self._tree.root, path)) from exc
         self.lengths[path] = length + len(data)
         self._receipt.appended(path, length, data, len(rows))
         if self._tree.fsync:
@@ -122,7 +137,13 @@ class RowWriter:
                 return fd
             self._close(path)
         known = self.lengths.get(path)
-        fd = self._tree.open_append(path, truncate=known is None)
+        try:
+            fd = self._tree.open_append(path, truncate=known is None)
+        except OSError as exc:
+            if exc.errno not in (errno.EMFILE, errno.ENFILE) or not self._open:
+                raise
+            self.let_go()
+            fd = self._tree.open_append(path, truncate=known is None)
         size = os.fstat(fd).st_size
         if known is not None and size != known:
             logger.warning(
@@ -137,7 +158,8 @@ class RowWriter:
 
     def trim(self) -> None:
         """Keep no more files open than this run's share."""
-        share = max(1, min(MAX_OPEN, MAX_OPEN_TOGETHER // max(1, len(_writers))))
+        together = min(MAX_OPEN_TOGETHER, int(system.max_open_files() * OPEN_SHARE))
+        share = max(1, min(MAX_OPEN, together // max(1, len(_writers))))
         while len(self._open) > share:
             self._close(next(iter(self._open)))
 
@@ -159,6 +181,8 @@ class RowWriter:
                     continue  # somebody put a link there; rows for it are refused when they come
                 try:
                     os.ftruncate(fd, length)
+                    if self._tree.fsync:  # it may get no row any more, and so would never be synced
+                        os.fsync(fd)
                 finally:
                     os.close(fd)
 
@@ -168,8 +192,13 @@ class RowWriter:
             os.fsync(self._open[path])
         self._unsynced.clear()
 
+    def let_go(self) -> None:
+        """Let go of every file; each is opened again when there are rows for it."""
+        while self._open:
+            self._close(next(iter(self._open)))
+
     def close(self) -> None:
-        """Let go of every file."""
+        """Let go of every file, for good."""
         _writers.discard(self)
         while self._open:
             os.close(self._open.popitem()[1])

@@ -117,6 +117,41 @@ def slow_disk() -> None:
         setattr(owner, name, call)
 
 
+def refusing_disk() -> None:
+    """While the file ``FAULT_REFUSE`` is there, nothing is written below ``FAULT_BELOW``: the error it names comes."""
+    import errno
+
+    def refuse(fd: int | None) -> None:
+        path = os.readlink(f"/proc/self/fd/{fd}") if fd is not None else ""
+        if path.startswith(os.environ["FAULT_BELOW"]):
+            try:
+                with open(os.environ["FAULT_REFUSE"], encoding="ascii") as file:
+                    code = getattr(errno, file.read())
+            except (FileNotFoundError, AttributeError):
+                return
+            raise OSError(code, os.strerror(code))
+
+    write_out, write_at, open_file = os.write, os.pwrite, os.open
+
+    def write(fd: int, data: Any) -> int:
+        refuse(fd)
+        return write_out(fd, data)
+
+    def pwrite(fd: int, data: Any, offset: int) -> int:
+        refuse(fd)
+        return write_at(fd, data, offset)
+
+    def opener(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            refuse(dir_fd)
+        return open_file(path, flags, mode, dir_fd=dir_fd)
+
+    from lived_daemon.writers.files import Tree
+
+    os.write, os.pwrite = write, pwrite
+    Tree.__init__.__defaults__ = (*Tree.__init__.__defaults__[:-1], opener)
+
+
 def _slowly(owner: Any, name: str, stage: Stage, applies: Callable[..., bool]) -> None:
     """Die in the middle of ``owner.name``, which goes on in another process."""
     original = getattr(owner, name)
@@ -151,7 +186,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], None]]:
     """What each fault does to a daemon that starts."""
     from lived_daemon import checkpoint
     from lived_daemon.dvc.process import DvcProcess
-    from lived_daemon.ingest import orphans, receiver
+    from lived_daemon.ingest import journals, receiver
     from lived_daemon.runs import intake, run
     from lived_daemon.writers import files, rows
 
@@ -178,9 +213,10 @@ def _places(stage: Stage) -> dict[str, Callable[[], None]]:
         "saving": lambda: before(DvcProcess, "request", stage, _asks("finish")),
         "in the middle of saving": lambda: _slowly(DvcProcess, "request", stage, _asks("finish")),
         "saved": lambda: after(DvcProcess, "request", stage, _asks("finish")),
-        "dropping a journal": lambda: before(orphans, "remove", stage),
+        "dropping a journal": lambda: before(journals, "remove", stage),
         "half a journal dropped": lambda: after(os, "unlink", stage, _is_segment),
         "slow disk": slow_disk,
+        "refusing disk": refusing_disk,
     }
 
 

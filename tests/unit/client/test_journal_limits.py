@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lived import journal as journal_module
-from lived import system
+from lived import room, system
 from lived.journal import Journal
+from lived.segment import LostError
 from lived_protocol import events, frames, segments
 
 PRODUCER = bytes(range(16))
@@ -77,7 +77,7 @@ def test_a_disk_without_room_is_said_once_and_memory_takes_over(
 def test_memory_is_bounded_where_the_disk_has_no_room(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the limit of memory events are counted as dropped, and what was released makes room again."""
     monkeypatch.setattr(system, "allocate", no_room)
-    monkeypatch.setattr(journal_module, "MEMORY_LIMIT", 3 * SEGMENT)
+    monkeypatch.setattr(room, "MEMORY_LIMIT", 3 * SEGMENT)
     journal = make()
     for _ in range(5):
         journal.append(bytes(3000), "Metric")
@@ -111,7 +111,7 @@ def test_media_are_dropped_first_and_metrics_last(make: Make, caplog: pytest.Log
 
 
 def test_what_was_dropped_is_told_in_the_stream_as_soon_as_there_is_room(make: Make) -> None:
-    """The sum of all Dropped events is the count of all drops, and each stands where the gap is."""
+    """The last Dropped event counts all drops, and each stands where the gap is."""
     journal = make(limit=2 * SEGMENT)
     end = events.encode(events.End(1, None))
     for _ in range(4):
@@ -122,10 +122,8 @@ def test_what_was_dropped_is_told_in_the_stream_as_soon_as_there_is_room(make: M
     bodies = [bytes(body) for _, body in frames.cut(data, 0)[0]]
     assert bodies[:2] == [bytes(3000)] * 2
     assert bodies[-1] == end
-    told = [events.decode(body) for body in bodies[2:-1]]
-    assert all(isinstance(event, events.Dropped) for event in told)
-    assert sum(event.counts["Metric"] for event in told if isinstance(event, events.Dropped)) == 2
-    assert sum(event.size for event in told if isinstance(event, events.Dropped)) == 2 * 3008
+    told = [event for body in bodies[2:-1] if isinstance(event := events.decode(body), events.Dropped)]
+    assert [(event.counts, event.size) for event in told] == [({"Metric": 1}, 3008), ({"Metric": 2}, 2 * 3008)]
 
 
 def test_the_files_never_take_more_than_the_limit(make: Make, tmp_path: Path) -> None:
@@ -160,9 +158,47 @@ def test_a_deleted_segment_costs_itself_alone(make: Make) -> None:
     assert journal.read(0, 1000) == frames.encode(b"a" * 80)
     first, second = sorted(path for path in os.listdir(journal.folder) if path.endswith(".seg"))[:2]
     os.unlink(os.path.join(journal.folder, first))
-    with pytest.raises(FileNotFoundError, match=first):
+    with pytest.raises(LostError, match=f"{first} was deleted"):
         journal.read(8, 1000)
     assert journal.give_up(8) == 80
-    assert journal.first == 88
+    assert journal.lost == [(8, 88)]
+    assert journal.read(8, 1000) == b""
     assert journal.read(88, 1000) == frames.encode(b"b" * 80)
     assert os.path.exists(os.path.join(journal.folder, second))
+
+
+def test_what_is_before_and_behind_a_lost_segment_stays_until_it_is_acknowledged(make: Make) -> None:
+    """One in the middle is cut off or deleted: the ones around it are there, files and all; only its rest is lost."""
+    journal = make(segment=100)
+    for letter in b"abcd":
+        journal.append(bytes([letter]) * 80, "Metric")
+    journal.prepare()
+    _, b, c = on_disk(Path(journal.folder))[:3]
+    os.truncate(os.path.join(journal.folder, b), segments.HEAD_SIZE + 30)
+    assert journal.read(88, 1000) == frames.encode(b"b" * 80)[:30]
+    with pytest.raises(LostError, match=f"{b} was cut off at 94 bytes"):
+        journal.read(118, 1000)
+    assert journal.give_up(118) == 58
+    assert journal.first == 0
+    assert journal.read(0, 1000) == frames.encode(b"a" * 80)
+    assert journal.read(176, 1000) == frames.encode(b"c" * 80)
+    os.unlink(os.path.join(journal.folder, b))
+    with pytest.raises(LostError, match="was deleted"):
+        journal.read(88, 1000)
+    assert journal.give_up(88) == 30
+    assert journal.lost == [(118, 176), (88, 118)]
+    journal.release(176)
+    assert journal.first == 176
+    assert on_disk(Path(journal.folder)) == [c, segments.file_name(264), segments.file_name(segments.SPARE)]
+
+
+def test_a_segment_that_was_deleted_before_its_memory_was_given_back_loses_nothing(make: Make) -> None:
+    """It stays mapped until it is acknowledged."""
+    journal = make(segment=100)
+    journal.append(b"a" * 80, "Metric")
+    os.unlink(os.path.join(journal.folder, segments.file_name(0)))
+    journal.append(b"b" * 80, "Metric")
+    journal.prepare()
+    assert read_all(journal) == frames.encode(b"a" * 80) + frames.encode(b"b" * 80)
+    journal.release(88)
+    assert journal.first == 88

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from lived.left import Extent, Left, extents, find, look, remove, set_aside
+from lived.segment import LostError
 from lived_protocol import segments
 
 PRODUCER = bytes(range(16))
@@ -168,10 +169,11 @@ def test_a_segment_deleted_by_hand_is_given_up(tmp_path: Path) -> None:
     folder = leave(tmp_path, b"one", b"two", b"three")
     (extent,) = extents(only(tmp_path))
     (folder / segments.file_name(3)).unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(LostError):
         extent.read(4, 10)
     assert extent.give_up(4) == 2
-    assert extent.first == 6
+    assert (extent.first, extent.lost) == (0, [(4, 6)])
+    assert extent.read(0, 10) == b"one"
     assert extent.read(6, 10) == b"three"
 
 

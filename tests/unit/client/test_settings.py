@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lived import settings
 from lived.error import DvcLiveError
-from lived.settings import DEFAULT_JOURNAL_LIMIT, SEGMENT_SIZE, flag, from_environment
+from lived.settings import DEFAULT_JOURNAL_LIMIT, SEGMENT_SIZE, flag, from_environment, with_overflow
 from lived_protocol import places
 
 
@@ -52,11 +54,39 @@ def test_an_endpoint_that_is_no_address_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "size"),
     [("", DEFAULT_JOURNAL_LIMIT), ("100000000", 10**8), ("64M", 64 << 20), ("64MiB", 64 << 20), ("1 GB", 1 << 30),
-     ("2t", 2 << 40), ("9000kb", 9000 << 10), ("1", 2 * SEGMENT_SIZE), ("0", 2 * SEGMENT_SIZE)],
+     ("2t", 2 << 40), ("19000kb", 19000 << 10), ("1", 3 * SEGMENT_SIZE), ("0", 3 * SEGMENT_SIZE)],
 )  # fmt: skip
 def test_the_journal_s_limit_is_a_size(text: str, size: int) -> None:
-    """Bytes, or a number with a unit of 1024; never less than two segments."""
+    """Bytes, or a number with a unit of 1024; never less than three segments."""
     assert from_environment({"LIVED_JOURNAL_LIMIT": text}).journal_limit == size
+
+
+def test_what_happens_at_the_limit_is_chosen_by_the_environment_or_at_the_call() -> None:
+    """The argument comes before the variable, and that before the default; all of it is checked."""
+    default = from_environment({})
+    assert (default.overflow, default.overflow_wait) == ("drop-media", 60.0)
+    found = from_environment({"LIVED_OVERFLOW": "block", "LIVED_OVERFLOW_WAIT": "0.5"})
+    assert (found.overflow, found.overflow_wait) == ("block", 0.5)
+    chosen = with_overflow(found, "drop-newest", 7)
+    assert (chosen.overflow, chosen.overflow_wait) == ("drop-newest", 7.0)
+    assert with_overflow(found, None, None) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [("LIVED_OVERFLOW", "wait", "is none of drop-media, drop-newest, block"),
+     ("LIVED_OVERFLOW_WAIT", "1 min", "is no number of seconds"),
+     ("LIVED_OVERFLOW_WAIT", "inf", "is no number of seconds"),
+     ("LIVED_OVERFLOW_WAIT", "-1", "is no number of seconds")],
+)  # fmt: skip
+def test_what_happens_at_the_limit_must_make_sense(name: str, text: str, message: str) -> None:
+    """The error names the variable, or the argument, and the value."""
+    with pytest.raises(DvcLiveError, match=re.escape(f"{name}={text!r} {message}")):
+        from_environment({name: text})
+    argument = name.removeprefix("LIVED_").lower()
+    given: dict[str, Any] = {"overflow": None, "overflow_wait": None, argument: text}
+    with pytest.raises(DvcLiveError, match=re.escape(f"{argument}={text!r} {message}")):
+        with_overflow(from_environment({}), given["overflow"], given["overflow_wait"])
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "1.5G", "8 apples", "G"])

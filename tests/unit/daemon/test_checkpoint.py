@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lived_daemon import checkpoint
 from lived_daemon.checkpoint import Checkpoint, Store
+from lived_daemon.runs.cuts import _believe
 
 DATA = Path(__file__).parent / "data"
 WHOLE = Checkpoint(
@@ -40,6 +41,11 @@ DAMAGED = {
 }
 
 
+def load(store: Store, said: list[str] | None = None) -> Checkpoint | None:
+    """What the store has; what it says goes to ``said``."""
+    return store.load((said if said is not None else []).append, lambda _: None)
+
+
 def store_with(tmp_path: Path, content: bytes) -> Store:
     """A store whose checkpoint is ``content``."""
     store = Store(str(tmp_path), "key", fsync=False)
@@ -57,7 +63,7 @@ def test_a_checkpoint_written_by_the_first_version_is_read() -> None:
 
 @given(
     st.dictionaries(st.text(max_size=4), st.integers(0, 2**64 - 1), max_size=3),
-    st.dictionaries(st.text(max_size=4), st.integers(0, 2**64 - 1), max_size=3),
+    st.dictionaries(st.text(st.characters(exclude_characters="/."), max_size=4), st.integers(0, 2**64 - 1), max_size=3),
     st.dictionaries(st.text(max_size=4), st.integers() | st.floats(allow_nan=False) | st.text(), max_size=3),
     st.lists(st.booleans(), max_size=4),
 )
@@ -80,31 +86,91 @@ def test_no_flipped_bit_is_believed(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_checkpoint_is_set_aside_and_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
-    """The run goes on without it, its bytes stay for whoever wants to look, and the log says where."""
+def test_a_damaged_checkpoint_is_set_aside_and_said(tmp_path: Path, name: str) -> None:
+    """The run goes on without it, its bytes stay for whoever wants to look, and it is said where."""
     content = (DATA / f"checkpoint-{name}.bin").read_bytes()
     store = store_with(tmp_path, content)
-    assert store.load() is None
+    said: list[str] = []
+    assert load(store, said) is None
     aside = Path(store.path) / "checkpoint.damaged"
     assert aside.read_bytes() == content
     assert not (Path(store.path) / "checkpoint").exists()
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert str(aside) in caplog.text
+    assert len(said) == 1
+    assert str(aside) in said[0]
     with pytest.raises(ValueError, match=DAMAGED[name]):
         checkpoint.decode(content)
-    assert store.load() is None
+    assert load(store) is None
+
+
+NONSENSE = {
+    "a negative position": Checkpoint(positions={"p": -1}),
+    "a position that is none": Checkpoint(positions={"p": True}),
+    "a negative length": Checkpoint(lengths={"plots/metrics/a.tsv": -5}),
+    "a length of a file elsewhere": Checkpoint(lengths={"../../etc/passwd": 0}),
+    "an absolute path": Checkpoint(lengths={"/etc/passwd": 0}),
+    "what is due": Checkpoint(due=[1, 2, 3, 4]),
+    "too much that is due": Checkpoint(due=[True] * 9),
+    "who has ended": Checkpoint(ended=[5]),
+    "a state with other fields": Checkpoint(state={"colour": "red"}),
+    "a state with other types": Checkpoint(state={"summary": 5}),
+    "a step that is none": Checkpoint(state={"step": "three"}),
+    "a run that is none": Checkpoint(state={"run": {"directory": "/run"}}),
+    "a plot that is none": Checkpoint(state={"plots": {"a": 5}}),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_values_that_cannot_be_true_are_not_believed_although_the_checksum_matches(tmp_path: Path, name: str) -> None:
+    """The copy is used, and where that says the same, the run begins from its journals."""
+    content, good = checkpoint.encode(NONSENSE[name]), checkpoint.encode(Checkpoint({"p": 7}))
+    for copy, found in ((good, Checkpoint({"p": 7})), (content, None)):
+        store = store_with(tmp_path / f"{found is None}", content)
+        (Path(store.path) / "checkpoint.copy").write_bytes(copy)
+        said: list[str] = []
+        assert store.load(said.append, _believe) == found
+        assert len(said) == (1 if found else 2)
+        assert f"{store.path}/checkpoint.damaged" in said[0] or f"{store.path}/checkpoint.2.damaged" in said[0]
+
+
+def test_of_a_checkpoint_torn_anywhere_the_copy_is_used(tmp_path: Path) -> None:
+    """At each length there is; what was set aside is all kept."""
+    store = Store(str(tmp_path), "key", fsync=False)
+    store.save(checkpoint.encode(WHOLE))
+    path = Path(store.path) / "checkpoint"
+    content = path.read_bytes()
+    said: list[str] = []
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        assert load(store, said) == WHOLE
+        assert load(store, said) == WHOLE, "there is none but the copy now"
+    assert len(said) == len(content)
+    assert len(list(Path(store.path).glob("checkpoint*.damaged"))) == len(content)
+
+
+@pytest.mark.parametrize("other", ["folder", "pipe"])
+def test_what_is_no_file_is_set_aside_and_not_waited_for(tmp_path: Path, other: str) -> None:
+    """A folder, or a pipe that nobody writes into."""
+    store = Store(str(tmp_path), "key", fsync=False)
+    store.save(checkpoint.encode(WHOLE))
+    path = Path(store.path) / "checkpoint"
+    path.unlink()
+    path.mkdir() if other == "folder" else os.mkfifo(path)
+    said: list[str] = []
+    assert load(store, said) == WHOLE
+    assert "is no file" in said[0]
+    store.save(checkpoint.encode(Checkpoint()))
+    assert load(store, said) == Checkpoint()
+    assert len(said) == 1
 
 
 def test_saving_replaces_and_is_private(tmp_path: Path) -> None:
     """The last one saved is the one that is loaded, and nobody else can read it."""
     store = Store(str(tmp_path), "key", fsync=True)
-    assert store.load() is None
+    assert load(store) is None
     for number in (1, 2):
         store.save(checkpoint.encode(Checkpoint({"p": number})))
-    assert store.load() == Checkpoint({"p": 2})
-    assert os.listdir(store.path) == ["checkpoint"]
+    assert load(store) == Checkpoint({"p": 2})
+    assert sorted(os.listdir(store.path)) == ["checkpoint", "checkpoint.copy"]
     assert stat.S_IMODE((Path(store.path) / "checkpoint").stat().st_mode) == 0o600
     assert stat.S_IMODE(os.stat(store.path).st_mode) == 0o700
 
@@ -121,23 +187,31 @@ def test_a_save_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="full"):
         store.save(checkpoint.encode(Checkpoint()))
     monkeypatch.undo()
-    assert store.load() == WHOLE
-    assert os.listdir(store.path) == ["checkpoint"]
+    assert load(store) == WHOLE
+    assert sorted(os.listdir(store.path)) == ["checkpoint", "checkpoint.copy"]
 
 
 def test_runs_are_remembered_oldest_first_and_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     """``lived status`` shows them when no daemon has them."""
     assert checkpoint.remembered(str(tmp_path)) == []
     for key, updated in (("k1", "2024-02-01"), ("k2", "2024-01-01")):
-        Store(str(tmp_path), key, fsync=False).save_status({"id": key, "updated": updated})
-    for key, content in (("bad", "{"), ("list", "[1]"), ("none", None)):
-        folder = tmp_path / "runs" / key
+        Store(str(tmp_path), key, fsync=False).save_status({"id": key, "directory": "/run", "updated": updated})
+    damaged = ["{", "[1]", "[" * 99999, "{}", '{"directory": 5}', '{"directory": "/run", "opened": "today"}', None]
+    damaged += [
+        '{"directory": "/run", "producers": [1]}',
+        '{"directory": "/run", "dropped": {"Image": "many"}}',
+        "\0" * 99,
+    ]
+    for key, content in enumerate(damaged):
+        folder = tmp_path / "runs" / f"damaged{key}"
         folder.mkdir()
         if content is not None:
             (folder / "run.json").write_text(content)
     found = checkpoint.remembered(str(tmp_path))
     assert [status["key"] for status in found] == ["k2", "k1"]
-    assert json.loads((tmp_path / "runs" / "k1" / "run.json").read_text()) == {"id": "k1", "updated": "2024-02-01"}
+    assert json.loads((tmp_path / "runs" / "k1" / "run.json").read_text()) == {
+        "id": "k1", "directory": "/run", "updated": "2024-02-01",
+    }  # fmt: skip
 
 
 def test_the_oldest_ended_runs_are_forgotten_unless_a_journal_is_left(
@@ -147,12 +221,15 @@ def test_the_oldest_ended_runs_are_forgotten_unless_a_journal_is_left(
     monkeypatch.setattr(checkpoint, "MAX_REMEMBERED", 2)
     for number, state in enumerate(["active", "ended", "crashed", "ended", "ended"]):
         Store(str(tmp_path), f"k{number}", fsync=False).save_status(
-            {"state": state, "updated": f"2026-01-0{number + 1}"}
+            {"state": state, "directory": "/run", "updated": f"2026-01-0{number + 1}"}
         )
     journal = tmp_path / "journal" / "one"
     journal.mkdir(parents=True)
     checkpoint.forget_oldest(str(tmp_path))
     assert len(checkpoint.remembered(str(tmp_path))) == 5
     journal.rmdir()
+    (tmp_path / "runs" / "k2" / "checkpoint.damaged").touch()
     checkpoint.forget_oldest(str(tmp_path))
     assert [status["key"] for status in checkpoint.remembered(str(tmp_path))] == ["k0", "k3", "k4"]
+    assert sorted(os.listdir(tmp_path / "runs")) == ["k0", "k2", "k3", "k4"]
+    assert os.listdir(tmp_path / "runs" / "k2") == ["checkpoint.damaged"], "what was set aside is never deleted"

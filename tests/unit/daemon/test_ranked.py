@@ -60,7 +60,10 @@ ARTIFACT = events.Artifact(NOW, 1, "/w/m.pt", "m.pt", "/home/0-m.pt", {"name": "
         (ARTIFACT, [op.Say("log_artifact 'm.pt'", "artifacts are those of rank 0; one of rank 1 is left out")]),
         (events.Summary(NOW, None, "set", ["a"], 1), []),
         (events.Make(NOW, 1, "summary"), [op.Due(summary=True)]),
-        (events.Dropped(NOW, None, {"Image": 2}, 99), [op.Say("journal", "no room for 2 Image (99 bytes)")]),
+        (
+            events.Dropped(NOW, None, {"Image": 2}, 99),
+            [op.Say("journal", "no room for 2 Image; lived/dropped counts them"), op.Due(summary=True)],
+        ),
         (events.End(NOW, None), [op.Finish()]),
     ],
     ids=lambda case: type(case).__name__,
@@ -70,7 +73,7 @@ def test_what_another_rank_than_0_logs_is_its_own(event: events.Event, wanted: l
     state = begun()
     assert apply(state, event, 1) == wanted
     assert (state.params, state.plots, state.artifacts, state.has_images) == ({}, {}, {}, False)
-    assert set(state.final_summary()) <= {"step"}
+    assert set(state.final_summary()) <= {"step", "lived"}
 
 
 @pytest.mark.parametrize("event", [IMAGE, PLOT_EVENT, CURVE, ARTIFACT, events.Params(NOW, None, {"a": 1})])

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lived_daemon import checkpoint
+from lived_daemon.checkpoint import Store
+from lived_daemon.runs import commands
+from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.registry import Registry
-from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places
+from lived_protocol import PROTOCOL_VERSION, __version__, drops, events, frames, messages, places, segments
 
 PRODUCER = bytes(range(16))
 #: Above the largest pid that Linux gives.
@@ -22,10 +26,10 @@ NOW = 10**18
 class Wire:
     """A daemon's runs without its socket: messages are handed in, and what it posts is kept."""
 
-    def __init__(self, home: Path, address: str = "tcp://127.0.0.1:1") -> None:
+    def __init__(self, home: Path, address: str = "tcp://127.0.0.1:1", fsync: bool = False) -> None:
         self.home = home
         self.posted: list[messages.Message] = []
-        self.registry = Registry(str(home), False, lambda _, message: self.posted.append(message), address)
+        self.registry = Registry(str(home), fsync, lambda _, message: self.posted.append(message), address)
 
     def greet(self, run: dict[str, Any], first: int = 0, producer: bytes = PRODUCER) -> None:
         """Say hello, and wait for the welcome."""
@@ -168,6 +172,71 @@ def test_a_journal_that_is_shipped_again_lands_once(tmp_path: Path, begin: Calla
     assert wire.states == ["crashed"]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_dead_trainer_has_dropped_and_not_told_is_counted_once(
+    tmp_path: Path, begin: Callable[[], Wire], restarted: bool
+) -> None:
+    """Who ships its journal says it at the hello; told before, and said again to the next daemon, it is no more."""
+    wire, run = begin(), described(tmp_path / "run")
+    told = frames.encode(events.encode(events.Dropped(NOW + 9, None, {"Image": 1}, 5)))
+    data = b"".join(stream(run, 5)) + told
+    for number in range(2):
+        wire.greet({**run, "end": len(data), "dropped": {"Image": 2, "Metric": 1}})
+        wire.send(messages.Data(0, data))
+        wire.answer(number, len(data))
+        wire.send(messages.Bye(len(data)))
+        if restarted:
+            wire.registry.close(30.0)
+            wire = begin()
+    summary = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    assert summary == {"a": 4, "lived": {"dropped": {"Image": 2, "Metric": 1}}}
+
+
+def test_a_run_that_has_lost_its_directory_makes_none_to_say_what_it_dropped(
+    tmp_path: Path, begin: Callable[[], Wire]
+) -> None:
+    """A later run has taken it, and nothing was logged since."""
+    wire, run = begin(), described(tmp_path / "run")
+    data = b"".join(stream(run, 5))
+    wire.greet(run)
+    wire.send(messages.Data(0, data))
+    wire.answer(1, len(data))
+    wire.greet(described(tmp_path / "run", run_id="next", opened=NOW + 9), producer=b"n" * 16)
+    wire.greet({**run, "end": len(data), "dropped": {"Image": 2}})
+    wire.answer(2, len(data))
+    assert not list(tmp_path.glob("run@*"))
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_a_dead_trainer_has_dropped_is_counted_though_all_else_is_in_the_tree(
+    tmp_path: Path, begin: Callable[[], Wire], damaged: bool
+) -> None:
+    """Its journal is deleted only when a checkpoint has the count; one that cannot be believed is said."""
+    wire, run = begin(), described(tmp_path / "run", host=os.uname().nodename)
+    folder = Path(places.journal_folder(str(wire.home), PRODUCER.hex()))
+    folder.mkdir(parents=True)
+    data = b"".join(stream(run, 5))
+    (folder / segments.file_name(0)).write_bytes(
+        segments.pack_head(0, len(data), PRODUCER)[: segments.COMMITTED_OFFSET] + len(data).to_bytes(8, "little")
+        + bytes(8) + data
+    )  # fmt: skip
+    count = bytearray(drops.pack_empty())
+    count[8 * drops.WORDS["Image"]] = 7
+    (folder / drops.FILE_NAME).write_bytes(count[:-1] if damaged else count)
+    wire.registry.hello(messages.Hello(PROTOCOL_VERSION, __version__, PRODUCER, 0, str(folder), run))
+    wire.send(messages.Data(0, data))
+    wire.answer(1, len(data))
+    assert wire.states == ["active"]
+    wire.registry._of_producer[PRODUCER].inbox.put(commands.Gone(PRODUCER))
+    wire.until(lambda: not folder.exists(), "the journal is deleted")
+    assert wire.states == ["crashed"]
+    content = (next(wire.home.glob("runs/*/checkpoint"))).read_bytes()
+    drops_known = checkpoint.decode(content).state["drops"]
+    assert drops_known == ({} if damaged else {PRODUCER.hex(): {"Image": 7}})
+    said = [fault.cause for fault in wire.of(messages.Fault)]
+    assert any("what was dropped cannot be told" in cause for cause in said) is damaged
+
+
 def test_a_barrier_of_a_producer_that_is_through_is_answered(tmp_path: Path, begin: Callable[[], Wire]) -> None:
     """All it had is in the tree for good, so the daemon has let go of it before the question came."""
     wire, run = begin(), described(tmp_path / "run")
@@ -246,6 +315,29 @@ def test_the_rank_that_ends_last_finishes_a_run_of_which_another_died(
     assert rows(tmp_path / "run") == [0, 1, 2]
 
 
+def test_rows_that_another_process_resumes_upon_are_on_the_disk_before_it_counts_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under ``--fsync``: the first has had no checkpoint since, and never has one of this directory again."""
+    done: list[str] = []
+    save, sync = Store.save, os.fsync
+    monkeypatch.setattr(Store, "save", lambda *args: (done.append("checkpoint"), save(*args)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd)))
+    monkeypatch.setattr(Cuts, "is_time", lambda *_: False)
+    wire, run = Wire(tmp_path / "home", fsync=True), described(tmp_path / "run")
+    wire.greet(run)
+    wire.send(messages.Data(0, b"".join(stream(run, 5))))
+    wire.until((tmp_path / "run" / "plots" / "metrics" / "a.tsv").exists, "its rows are written")
+    assert done == []
+    other = described(tmp_path / "run", run_id="next", opened=NOW * 2, resume=True, pid=NOBODY + 1)
+    wire.greet(other, producer=b"n" * 16)
+    wire.send(messages.Data(0, (later := b"".join(stream(other, 0)))), b"n" * 16)
+    wire.answer(1, len(later), b"n" * 16)
+    wire.registry.close(30.0)
+    assert str(tmp_path / "run" / "plots" / "metrics" / "a.tsv") in done[: done.index("checkpoint")]
+    assert rows(tmp_path / "run") == [0, 1, 2, 3, 4]
+
+
 def test_a_producer_that_never_logged_leaves_no_active_run(tmp_path: Path, begin: Callable[[], Wire]) -> None:
     """Its journal has no segment: its end is taken note of, and there is no directory."""
     wire, run = begin(), described(tmp_path / "run")
@@ -267,7 +359,7 @@ def test_a_trainer_that_came_over_tcp_is_read_from_disk_where_its_journal_is_in_
     wire.send(messages.Data(0, data[:-30]))
     wire.until(lambda: wire.states == ["crashed"], "the run is over")
     assert rows(tmp_path / "run") == [0, 1, 2, 3, 4]
-    assert not folder.exists()
+    wire.until(lambda: not folder.exists(), "its journal is deleted")
 
 
 def test_a_rank_that_begins_again_is_applied_behind_all_that_its_dead_process_left(

@@ -54,7 +54,10 @@ ARTIFACT = events.Artifact(NOW, 1, "/w/m.pt", "m.pt", "/home/0-m.pt", {"name": "
         (events.Make(NOW, 1, "dvcyaml"), [op.Due(dvcyaml=True)]),
         (events.Make(NOW, 1, "report"), [op.Due(report=True)]),
         (events.Make(NOW, 1, "sync"), [op.Due(summary=True, dvcyaml=True, report=True)]),
-        (events.Dropped(NOW, None, {"Image": 2}, 99), [op.Say("journal", "no room for 2 Image (99 bytes)")]),
+        (
+            events.Dropped(NOW, None, {"Image": 2}, 99),
+            [op.Say("journal", "no room for 2 Image; lived/dropped counts them"), op.Due(summary=True)],
+        ),
         (events.End(NOW, 1), [op.Finish()]),
     ],
     ids=lambda case: type(case).__name__,

@@ -139,16 +139,16 @@ def test_a_file_that_was_truncated_or_grew_is_changed(ran: Ran) -> None:
 
 
 def test_outputs_that_nobody_logged_are_extra_and_other_files_are_nobody_s_business(ran: Ran) -> None:
-    """A model beside them, and what DVC keeps there, is the user's."""
-    for path in ("model.pt", "plots/images.dvc", "plots/.gitignore", "notes/log.txt"):
+    """A model beside them, and what DVC keeps there, is the user's; so is an artifact, which no run clears."""
+    for path in ("model.pt", "plots/images.dvc", "plots/.gitignore", "artifacts/earlier.pt", "notes/log.txt"):
         ran.path(path).parent.mkdir(exist_ok=True)
         ran.path(path).write_text("")
     assert ran.differences() == []
-    for path in ("plots/metrics/other.tsv", "report.html", "artifacts/model.pt", ".lived-1.tmp"):
+    for path in ("plots/metrics/other.tsv", "report.html", ".lived-1.tmp"):
         ran.path(path).parent.mkdir(exist_ok=True)
         ran.path(path).write_text("")
     found = {one.path for one in ran.differences() if one.kind == "extra"}
-    assert found == {"plots/metrics/other.tsv", "report.html", "artifacts/model.pt", ".lived-1.tmp"}
+    assert found == {"plots/metrics/other.tsv", "report.html", ".lived-1.tmp"}
 
 
 def test_a_resumed_run_is_verified_with_those_before_it(ran: Ran) -> None:

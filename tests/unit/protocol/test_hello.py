@@ -14,7 +14,7 @@ PORT = ":7811"
 def test_what_a_hello_must_say_is_named_where_it_is_missing() -> None:
     """Each of the needed keys, also with a wrong type; what else there is does not matter."""
     hello.check_hello({**RUN, "more": None})
-    hello.check_hello({**RUN, "end": 0})
+    hello.check_hello({**RUN, "end": 0, "dropped": {"Image": 1}})
     for key in RUN:
         with pytest.raises(ValueError, match=f"'{key}' is missing"):
             hello.check_hello({other: value for other, value in RUN.items() if other != key})
@@ -41,10 +41,23 @@ def test_a_rank_that_cannot_be_is_refused(ranks: dict[str, Any]) -> None:
         hello.check_hello({**RUN, **ranks})
 
 
-@pytest.mark.parametrize("run", [None, [], "text", {**RUN, "end": -1}, {**RUN, "end": "5"}, {**RUN, "end": True}])
+@pytest.mark.parametrize(
+    "run",
+    [
+        None,
+        [],
+        "text",
+        {**RUN, "end": -1},
+        {**RUN, "end": "5"},
+        {**RUN, "end": True},
+        {**RUN, "dropped": 1},
+        {**RUN, "dropped": {"a": -1}},
+        {**RUN, "dropped": {1: 1}},
+    ],
+)
 def test_what_is_no_hello_is_refused(run: object) -> None:
-    """Something that is no map, or that ends where no stream can."""
-    with pytest.raises(ValueError, match=r"whose it is|no position"):
+    """Something that is no map, that ends where no stream can, or that has dropped what cannot be counted."""
+    with pytest.raises(ValueError, match=r"whose it is|no position|no count"):
         hello.check_hello(run)
 
 
