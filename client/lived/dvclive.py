@@ -32,6 +32,9 @@ class Live(live.Live):
         monitor_system: bool = False,
         *,
         run_id: str | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        reduce: str | None = "mean",
         overflow: str | None = None,
         overflow_wait: float | None = None,
     ) -> None:
@@ -46,6 +49,9 @@ class Live(live.Live):
             exp_message,
             monitor_system,
             run_id=run_id,
+            rank=rank,
+            world_size=world_size,
+            reduce=reduce,
             overflow=overflow,
             overflow_wait=overflow_wait,
         )

@@ -96,6 +96,13 @@ class InvalidReportModeError(DvcLiveError):
         super().__init__(f"`report` must be None, 'auto', 'html', 'notebook' or 'md', not {val!r}")
 
 
+class InvalidRankError(DvcLiveError, ValueError):
+    """``Live(rank=, world_size=, reduce=)`` cannot be; ``msg`` says why."""
+
+    def __init__(self, msg: object) -> None:
+        super().__init__(str(msg))
+
+
 class DaemonUnavailableError(DvcLiveError):
     """No daemon can be had, or the one there is cannot be used; ``msg`` says why and where the logged data is."""
 

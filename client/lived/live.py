@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lived_protocol import errors, events, places
 from lived_protocol.names import check_name
 
-from lived import repository
+from lived import ranks, repository
 from lived import system as platform
 from lived.capture import to_value
 from lived.capture.params import capture_params
@@ -62,6 +62,10 @@ class Live:
         exp_message: its commit message.
         monitor_system: log CPU, memory, disk and GPU usage, see :meth:`monitor_system`.
         run_id: processes that give the same id (or ``LIVED_RUN_ID``) and directory log into one run.
+        rank, world_size: which of how many processes of that run this is, from 0; what the launcher says (torchrun,
+            Slurm, Open MPI) if not given.
+        reduce: what ``plots/metrics`` and ``metrics.json`` show of several ranks: their ``"mean"``, ``"min"``,
+            ``"max"`` or ``"sum"``, or None for rank 0 alone. Each rank's own rows are in ``plots/ranks/{rank}``.
         overflow: what happens when the journal is full (``LIVED_JOURNAL_LIMIT``): ``"drop-media"`` drops the newest
             images and plots first and metrics last, ``"drop-newest"`` whatever comes next, and ``"block"`` has calls
             wait until the daemon has made room. ``LIVED_OVERFLOW`` if not given, else ``"drop-media"``. Drops are
@@ -71,6 +75,7 @@ class Live:
 
     Raises:
         DvcLiveError: ``overflow`` or ``overflow_wait`` is none of those above.
+        InvalidRankError: rank, world_size or reduce cannot be.
         InvalidReportModeError, InvalidDvcyamlError: the argument is not one of those above.
         DaemonUnavailableError: ``resume=True``, and no daemon can be started.
     """
@@ -93,11 +98,17 @@ class Live:
         monitor_system: bool = False,
         *,
         run_id: str | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        reduce: str | None = "mean",
         overflow: str | None = None,
         overflow_wait: float | None = None,
     ) -> None:
         self._settings: Settings = with_overflow(from_environment(), overflow, overflow_wait)
         logger.setLevel(self._settings.log_level)
+        ranks.check_reduce(reduce)
+        place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
+        ranks.warn_once(place.problem)
         self._dir = directory_of(dir)
         self._resume = bool(resume) or self._settings.resume
         self._report_mode = report_mode(report)
@@ -107,7 +118,7 @@ class Live:
         if warning is not None:
             logger.warning(warning)
         self._run = self._describe(
-            run_id=run_id or self._settings.run_id or os.urandom(8).hex(),
+            **self._whose(place, reduce),
             save_dvc_exp=save_dvc_exp and warning is None,
             cache_images=cache_images,
             exp_name=exp_name or os.environ.get("DVC_EXP_NAME") or None,
@@ -162,6 +173,16 @@ class Live:
             "env": environment(self._settings.local),
             "opened": time_ns(),
         }
+
+    def _whose(self, place: ranks.Place, reduce: str | None) -> dict[str, Any]:
+        """Which run it is, and which of its ranks."""
+        run_id = place.run_id or os.urandom(8).hex()
+        if place.rank is None:
+            return {"run_id": run_id}
+        if place.given:
+            run_id = ranks.distinct(run_id, os.path.realpath(self._dir))
+        where = {"rank": place.rank, "world_size": place.world_size, "attempt": place.attempt}
+        return {"run_id": run_id, **where, "reduce": reduce}
 
     def _notebook_path(self) -> str:
         key = places.run_key(self._run["directory"], self._run["run_id"])

@@ -17,6 +17,8 @@ _NEEDED: dict[str, type] = {"run_id": str, "directory": str, "opened": int, "pid
 ENDPOINT = "endpoint"
 #: In the hello of a journal whose process is gone: the position at which it ends.
 END = "end"
+#: How the values of several ranks become one; None takes those of rank 0.
+REDUCTIONS = ("mean", "min", "max", "sum", None)
 #: In the same hello: how many events of each kind its journal had no room for.
 DROPPED = "dropped"
 #: In ``producer.json``: the version of the format that the journal is written in.
@@ -39,12 +41,22 @@ def check_hello(run: object) -> None:
             raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
     if END in run and (type(run[END]) is not int or run[END] < 0):
         raise ValueError(f"the hello's {END!r} is no position")
+    if run.get("rank") is not None:
+        _check_rank(run)
     if not is_count(run.get(DROPPED, {})):
         raise ValueError(f"the hello's {DROPPED!r} is no count of events per kind")
     if not _are_spans(run.get(LOST, [])):
         raise ValueError(f"the hello's {LOST!r} is not from where to where")
     if run.get(FORMAT, PROTOCOL_VERSION) != PROTOCOL_VERSION:
         raise ValueError(f"it is written in version {run[FORMAT]} of the format, this program reads {PROTOCOL_VERSION}")
+
+
+def _check_rank(run: Mapping[str, Any]) -> None:
+    rank, world, attempt = run["rank"], run.get("world_size"), run.get("attempt", 0)
+    if type(rank) is not int or type(world) is not int or not 0 <= rank < world:
+        raise ValueError(f"the hello's 'rank' {rank!r} is none in a world of {world!r}")
+    if type(attempt) is not int or run.get("reduce") not in REDUCTIONS:
+        raise ValueError("the hello's 'attempt' is no number, or its 'reduce' is none that there is")
 
 
 def is_count(counts: object) -> bool:

@@ -215,10 +215,10 @@ class Faults:
 # -- trees and disks ---------------------------------------------------------------------------------------------------
 
 
-def rows(directory: Path, name: str) -> list[tuple[int, float]]:
-    """Step and value of the whole rows of a metric; empty while there is no file."""
+def rows(directory: Path, name: str, folder: str = "metrics") -> list[tuple[int, float]]:
+    """Step and value of the whole rows of a metric, or of one rank's; empty while there is no file."""
     try:
-        text = (directory / "plots" / "metrics" / f"{name}.tsv").read_text(encoding="utf-8")
+        text = (directory / "plots" / folder / f"{name}.tsv").read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     lines = text[: text.rfind("\n") + 1].splitlines()[1:]

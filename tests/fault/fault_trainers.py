@@ -248,6 +248,58 @@ def everything(directory: str, steps: str, how: str, save: str = "") -> None:
     live.end()
 
 
+def ranked(directory: str, rank: str, steps: str, how: str) -> None:
+    """One rank: a metric of all, a whole number, one of its own, an image; say when it is ready, and how far it is.
+
+    Rank 1 is ahead of the others now and then, and rank 2 logs twice in a step. ``how`` is "end", or "kill".
+    """
+    live = Live(directory, report=None)
+    say("ready")
+    sys.stdin.readline()
+    for step in range(int(steps)):
+        live.log_metric("loss", step + int(rank) / 8)
+        live.log_metric("seen", step * 10**18 + int(rank))
+        live.log_metric(f"of{rank}", float(step))
+        if rank == "2":
+            live.log_metric("loss", step + 1.0)
+        if step % 25 == 0:
+            live.log_image(f"{step}.png", np.full((8, 8), step % 251, np.uint8))
+        live.next_step()
+        if step % 20 == 19 and rank != "1":
+            live.flush()
+    say("logged")
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    live.end()
+    say(len(live.faults))
+
+
+def by_step(directory: str) -> None:
+    """One step for each line "log VALUE", written when it is answered; at "end", end and say what went wrong."""
+    live = Live(directory, report=None)
+    live.flush()
+    say("ready")
+    while (told := sys.stdin.readline().split())[0] == "log":
+        live.log_metric("loss", float(told[1]))
+        live.next_step()
+        live.flush()
+        say("done")
+    live.end()
+    for fault in live.faults:
+        say(fault.cause)
+
+
+def ahead(directory: str, steps: str) -> None:
+    """Log so many steps of one rank without waiting for anything, say so, and stay."""
+    live = Live(directory, report=None)
+    rank = float(os.environ["RANK"])
+    for _ in range(int(steps)):
+        live.log_metric("loss", rank)
+        live.next_step()
+    say("logged")
+    sys.stdin.readline()
+
+
 def resumed(directory: str) -> None:
     """Go on with the run in a directory, without end; say how many rows there are after each."""
     live = Live(directory, resume=True, report=None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lived_protocol.session import WINDOW, Session
+
+from lived_daemon.runs.reduction import Rank
 
 
 @dataclass
@@ -16,7 +18,8 @@ class Feed:
 
     ``frames`` holds what has arrived and is not applied yet. ``member`` is False for a producer that joined by fork,
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
-    or empty. ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
+    or empty. ``rank`` is its place in a world of several; ``held`` says that its end waits for others of that.
+    ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
     ``dropped`` is what it had no room for, where they know that too.
     ``lost`` is from where to where its journal has nothing any more.
     """
@@ -37,6 +40,11 @@ class Feed:
     rest: Iterator[tuple[int, bytes]] | None = None
     told_limit: int = 0
     rewound: bool = False
+    rank: Rank | None = None
+    held: bool = False
+
+    def __post_init__(self) -> None:
+        self.rank = rank_of(self.hello)
 
     @property
     def open(self) -> bool:
@@ -66,3 +74,12 @@ class Feed:
             "received": self.session.received,
             "acknowledged": self.durable,
         }
+
+
+def rank_of(run: Mapping[str, Any]) -> Rank | None:
+    """The place that a hello says its producer has; None where it is alone."""
+    rank, world = run.get("rank"), run.get("world_size", 1)
+    if rank is None or world < 2:
+        return None
+    said = (run["opened"], bool(run.get("continues")), run["pid"], run["host"], run.get("reduce"))
+    return Rank(rank, world, run.get("attempt", 0), *said)

@@ -249,7 +249,7 @@ class Intake:
     @property
     def waiting(self) -> bool:
         """Whether anything has arrived that is not applied."""
-        return any(feed.frames or feed.rest is not None for feed in self.feeds.values())
+        return any((feed.frames and not feed.held) or feed.rest is not None for feed in self.feeds.values())
 
     def applied(self) -> dict[bytes, int]:
         """The position of each producer behind its last applied event."""

@@ -15,6 +15,17 @@ class AppendRow(NamedTuple):
     value: Any
 
 
+class AppendRankRow(NamedTuple):
+    """A row of the file that a metric has for one rank."""
+
+    rank: int
+    name: str
+    time: int
+    step: int
+    flags: int
+    value: Any
+
+
 class WriteImage(NamedTuple):
     """An image file; ``form``, ``info`` and ``data`` as in the event."""
 
@@ -79,4 +90,4 @@ class Say(NamedTuple):
     cause: str
 
 
-Operation = AppendRow | WriteImage | WriteCurve | WritePlot | Track | Clear | Due | Finish | Say
+Operation = AppendRow | AppendRankRow | WriteImage | WriteCurve | WritePlot | Track | Clear | Due | Finish | Say

@@ -20,12 +20,22 @@ from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
-from lived_daemon.runs.operations import AppendRow, Clear, Due, Operation, Track, WriteCurve, WriteImage, WritePlot
+from lived_daemon.runs.operations import (
+    AppendRankRow,
+    AppendRow,
+    Clear,
+    Due,
+    Operation,
+    Track,
+    WriteCurve,
+    WriteImage,
+    WritePlot,
+)
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers import artifacts, curves, documents, images, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
-from lived_daemon.writers.rows import RowWriter
+from lived_daemon.writers.rows import RowWriter, name_of
 
 logger = logging.getLogger("lived_daemon")
 
@@ -53,6 +63,7 @@ class Output:
         self._said: set[str] = set()
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
+            AppendRankRow: self._append_rank_row,
             WriteImage: self._write_image,
             WriteCurve: self._write_curve,
             WritePlot: self._write_plot,
@@ -76,6 +87,9 @@ class Output:
 
     def _append_row(self, row: AppendRow, producer: bytes) -> None:
         self.rows.add(row.name, (row.time, row.step, row.flags, row.value), producer)
+
+    def _append_rank_row(self, row: AppendRankRow, producer: bytes) -> None:
+        self.rows.add((row.rank, row.name), row[2:], producer)
 
     def _write_image(self, image: WriteImage, producer: bytes) -> None:
         def work() -> None:
@@ -120,10 +134,12 @@ class Output:
             except (OSError, ValueError) as exc:
                 if isinstance(exc, OSError) and heals(exc):
                     return exc
-                name = self.rows.failing()
-                assert name is not None, "flush raised for one"
-                self.rows.discard(name)
-                self._say_once(f"log_metric {name!r}", f"{explain(exc)}; its rows are left out while that is so")
+                key = self.rows.failing()
+                assert key is not None, "flush raised for one"
+                self.rows.discard(key)
+                self._say_once(
+                    f"log_metric {name_of(key)!r}", f"{explain(exc)}; its rows are left out while that is so"
+                )
         return None
 
     def write_documents(self, state: RunState, urgent: bool) -> OSError | None:

@@ -19,6 +19,7 @@ from lived_daemon import checkpoint, system
 from lived_daemon.ingest import orphans
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
+from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
 from lived_daemon.runs.worker import Worker
 
@@ -74,12 +75,21 @@ class Registry:
             hello = self._with_journal(hello)
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
+            if rank_of(hello.run) is not None and not found:
+                self._take_dead_ranks(hello)
             worker = self._worker_for(hello, found or END in hello.run)
             self._of_producer[hello.producer] = worker
             self._hellos[hello.producer] = hello
         elif END in hello.run:
             self._hellos[hello.producer] = hello
         worker.inbox.put(commands.Attach(hello))
+
+    def _take_dead_ranks(self, hello: messages.Hello) -> None:
+        """Before a rank begins, know of those of its run that have died: it may take up what they leave."""
+        self.adopt_orphans()
+        worker = self._workers.get(places.run_key(hello.run["directory"], hello.run["run_id"]))
+        if worker is not None:
+            self._notice_gone(worker)
 
     def _with_journal(self, hello: messages.Hello) -> messages.Hello:
         """A producer that came over TCP may have its journal in our own home, to be read from when its process is gone.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon.ingest import journals
+from lived_daemon.runs import ranked
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
@@ -21,7 +22,7 @@ from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake
 from lived_daemon.runs.jobs import Jobs
-from lived_daemon.runs.operations import Due, Finish, Say
+from lived_daemon.runs.operations import AppendRow, Due, Finish, Operation, Say
 from lived_daemon.runs.output import Output, explain
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.telling import Teller
@@ -29,6 +30,12 @@ from lived_daemon.writers.files import UnsafePathError
 from lived_daemon.writers.rows import existing_lengths
 
 logger = logging.getLogger("lived_daemon")
+
+
+#: What of its Open event goes for the whole run, whichever rank has begun it.
+_OF_RANK_0 = (
+    "dvcyaml", "dvc_file", "report", "notebook", "save_dvc_exp", "cache_images", "exp_name", "exp_message",
+)  # fmt: skip
 
 
 class OvertakenError(Exception):
@@ -87,7 +94,7 @@ class Run:
         try:
             event = events.decode(body)
             if isinstance(event, events.Open):
-                return self._begin(event, feed, position)
+                return self._begin(event, feed, position) and self._join(event, feed)
             if self._directory.ignores(feed.producer.hex(), position, event.time):
                 return True
             if not self.state.run and not self._begin_late(feed):
@@ -103,6 +110,9 @@ class Run:
             assert self.output is not None
             if isinstance(event, events.End):
                 return self._end(event, feed)
+            if feed.rank is not None:
+                self._execute(ranked.apply(self.state, event, feed.producer, feed.rank), feed.producer)
+                return True
             for operation in self.state.apply(event, feed.producer):
                 if isinstance(operation, Say):
                     self._teller.say(operation.event, operation.cause, feed.producer)
@@ -125,7 +135,10 @@ class Run:
     def _begin(self, event: events.Open, feed: Feed, position: int) -> bool:
         """The first producer's Open begins the run; that of every other one joins it. ``position`` is behind it."""
         if self.state.run:
-            return True
+            if not self._is_of_another_job(event, feed):
+                return True
+            if not self._make_room():
+                return False
         check_run(event.run)
         if self._directory.moved:
             self.state.run = self._directory.moved_run(event.run)  # it is made when something lands there
@@ -155,6 +168,14 @@ class Run:
         self._undo_begin()
         return False
 
+    def _execute(self, operations: Iterable[Operation], producer: bytes) -> None:
+        assert self.output is not None, "it is opened before"
+        for operation in operations:
+            if isinstance(operation, Say):
+                self._teller.say(operation.event, operation.cause, producer)
+            else:  # a row across ranks is nobody's alone, and stands behind those before it whoever completes it
+                self.output.execute(operation, b"" if type(operation) is AppendRow else producer)
+
     def _begin_late(self, feed: Feed) -> bool:
         """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""
         run = {**feed.hello, "continues": True}
@@ -168,6 +189,63 @@ class Run:
         if self.output is not None:
             self.output.close()
             self.output = None
+
+    # -- ranks ---------------------------------------------------------------------------------------------------------
+
+    def _is_of_another_job(self, event: events.Open, feed: Feed) -> bool:
+        """Whether all ranks have come to their end, and those of another job begin with the same id and directory."""
+        rank, reduction = feed.rank, self.state.reduction
+        if rank is None or reduction is None or self._directory.moved or event.run.get("resume"):
+            return False
+        if rank.continues or rank.attempt > reduction.attempt or rank.opened < reduction.opened:
+            return False
+        return reduction.is_over(rank.rank) or (not reduction.living and rank.world != reduction.world)
+
+    def _make_room(self) -> bool:
+        """The run is over: finish what it has begun to write, and forget it. False if that has to be tried again."""
+        if not self._have_output() or not self._drain():
+            return False
+        self.let_go()
+        self.state = RunState()
+        self._cuts.begin_anew()
+        return True
+
+    def _join(self, event: events.Open, feed: Feed) -> bool:
+        """A rank joins the run; what rank 0 says of documents and of DVC goes for all."""
+        if feed.rank is None or self._directory.moved:
+            return True
+        check_run(event.run)
+        if self.output is None and not self._open_output():
+            return False
+        assert self.output is not None
+        self._execute(ranked.join(self.state, feed.producer, feed.rank), feed.producer)
+        if feed.rank.rank == 0 and not feed.rank.continues:
+            self.state.run.update({key: event.run[key] for key in _OF_RANK_0})
+            if self.output.wants_dvc:
+                self.output.begin_dvc()
+        return True
+
+    def lose(self, producer: bytes) -> None:
+        """A producer is gone, and all of it is applied: if it is a rank, nobody waits for it any more."""
+        reduction = self.state.reduction
+        if reduction is not None and producer in reduction.members and self._have_output():
+            self._execute(ranked.lose(self.state, reduction, producer), b"")
+            self._cuts.changed = True
+
+    def give_up(self) -> None:
+        """Ranks that have logged nothing are not waited for any longer."""
+        reduction = self.state.reduction
+        if reduction is not None and self._have_output():
+            self._execute(ranked.give_up(self.state, reduction), b"")
+            self._cuts.changed = True
+
+    def _waits_for_ranks(self, feed: Feed) -> bool:
+        """Whether the end of ``feed`` is the last so far, and ranks may come that have logged nothing yet."""
+        reduction = self.state.reduction
+        if feed.rank is None or reduction is None or not reduction.missing - {feed.rank.rank}:
+            return False
+        member = reduction.members.get(feed.producer)
+        return member is not None and reduction.living == [member]
 
     # -- output --------------------------------------------------------------------------------------------------------
 
@@ -263,11 +341,18 @@ class Run:
         return bool(state.run) and not state.ended and not state.crashed and not self.untouched
 
     def _end(self, event: events.End, feed: Feed) -> bool:
+        feed.held = self._waits_for_ranks(feed)
+        if feed.held:
+            return False
         others = [one for one in self._intake.feeds.values() if one is not feed and one.member and one.open]
-        for operation in self.state.apply(event):
-            if isinstance(operation, Finish) and not self._finish(save=not others):
-                return False
-        self.state.ended = not others
+        operations = list(
+            self.state.apply(event) if feed.rank is None else ranked.apply(self.state, event, feed.producer, feed.rank)
+        )
+        self._execute([each for each in operations if not isinstance(each, Finish)], feed.producer)
+        last = not others and (self.state.reduction is None or not self.state.reduction.living)
+        if not self._finish(save=last):
+            return False
+        self.state.ended = last
         feed.ended = True
         return True
 
@@ -276,6 +361,8 @@ class Run:
         if not self._have_output():
             return
         assert self.output is not None, "just asked"
+        if self.state.reduction is not None:
+            self._execute(ranked.finish(self.state, self.state.reduction), b"")
         self.state.conclude(self.state.step)
         if not self._finish(save=False):
             return

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,7 +16,8 @@ from lived_protocol import events
 from lived_protocol.values import Array
 
 from lived_daemon.runs import dropped
-from lived_daemon.runs.checks import NARROW_FLOATS, check
+from lived_daemon.runs.checks import check
+from lived_daemon.runs.combining import narrow_value
 from lived_daemon.runs.operations import (
     AppendRow,
     Clear,
@@ -30,6 +30,7 @@ from lived_daemon.runs.operations import (
     WriteImage,
     WritePlot,
 )
+from lived_daemon.runs.reduction import Reduction
 
 
 @dataclass
@@ -59,6 +60,8 @@ class RunState:
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     ended: bool = False
     crashed: bool = False
+    #: Of a run of several ranks, see :mod:`lived_daemon.runs.ranked`.
+    reduction: Reduction | None = None
     _latest: dict[str, Any] = field(default_factory=dict)
 
     # -- in and out of a checkpoint ------------------------------------------------------------------------------------
@@ -66,7 +69,8 @@ class RunState:
     def dump(self) -> dict[str, Any]:
         """Everything, as values that can be packed."""
         self._merge_latest()
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "_latest"}
+        dumped = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "_latest"}
+        return {**dumped, "reduction": self.reduction.dump() if self.reduction is not None else None}
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> RunState:
@@ -76,8 +80,10 @@ class RunState:
             ValueError: it is not what one dumps.
         """
         try:
-            made = cls(**state)
-        except TypeError as exc:
+            made = cls(**{**state, "reduction": None})
+            reduction = state.get("reduction")
+            loaded = Reduction.load(reduction) if reduction is not None else None
+        except (TypeError, KeyError, ValueError, AttributeError) as exc:
             raise ValueError(f"its state is none of a run: {exc}") from exc
         fresh = cls()
         for each in fields(cls):
@@ -86,6 +92,7 @@ class RunState:
                 raise ValueError(f"its state has {value!r} for {each.name}")
         if not all(isinstance(plot, dict) and set(plot) == {"name", "curve", "config"} for plot in made.plots.values()):
             raise ValueError("its state has a plot that is none")
+        made.reduction = loaded
         return made
 
     # -- events --------------------------------------------------------------------------------------------------------
@@ -122,12 +129,36 @@ class RunState:
         self.has_metric_files = True
         return (AppendRow(event.name, event.time, event.step, event.flags, event.value),)
 
+    def log_reduced(self, rows: list[AppendRow]) -> list[Operation]:
+        """Rows across ranks: they are the metrics of the run."""
+        if not rows:
+            return []
+        assert self.reduction is not None, "it has made them"
+        self.has_metrics = True
+        kept = self.reduction.latest
+        plotted: list[Operation] = []
+        for row in rows:
+            self._latest[row.name] = kept[row.name] = row.value
+            if row.flags & events.METRIC_PLOT:
+                plotted.append(row)
+        self.has_metric_files = self.has_metric_files or bool(plotted)
+        return [*plotted, self._sync_due()]
+
+    def keep_reduced(self) -> None:
+        """Rank 0 has replaced the summary, in which the metrics are its own: they are those of all ranks."""
+        assert self.reduction is not None, "there are ranks"
+        self._latest.update(self.reduction.latest)
+
     def _next_step(self, event: events.Step) -> Iterable[Operation]:
+        return (self.complete(event.step),)
+
+    def complete(self, step: int) -> Operation:
+        """The run has completed ``step``."""
         if "step" not in self.summary:  # where it stands among the metrics is decided once; merging can wait then
             self._merge_latest()
-        self.step = event.step + 1
-        self.summary["step"] = event.step
-        return (self._sync_due(event.step),)
+        self.step = step + 1
+        self.summary["step"] = step
+        return self._sync_due(step)
 
     def _sync_due(self, step: int | None = None) -> Due:
         return Due(summary=True, dvcyaml=bool(self.run["dvcyaml"]), report=self.run["report"] is not None, step=step)
@@ -254,7 +285,7 @@ def _delete(summary: dict[Any, Any], path: list[Any]) -> None:
 def _summary_value(value: Any) -> Any:
     """NaN and infinity stand in the summary as text, since JSON has no form for them."""
     if type(value) is Array:
-        value = struct.unpack(f"{value.dtype[0]}{NARROW_FLOATS[value.dtype[1:]][1]}", value.data)[0]
+        value = narrow_value(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -31,6 +31,7 @@ from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.output import explain
+from lived_daemon.runs.roll_call import RollCall
 from lived_daemon.runs.run import OvertakenError, Run, logged
 from lived_daemon.runs.telling import RETRY_SECONDS, Teller, waiting
 from lived_daemon.writers.files import sync_file
@@ -74,6 +75,7 @@ class Worker:
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
         )
         self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain)
+        self._roll_call = RollCall(home, self.intake, self._run)
         self._next_tick = 0.0
         self._later: deque[commands.Command] = deque()
         self._closing: float | None = None
@@ -191,8 +193,15 @@ class Worker:
         """Welcome a producer; one that resumes, only when earlier runs have written all they had."""
         if not feed.hello.get("resume"):
             self.intake.welcome(feed, None)
-        elif self._is_ready():
+        elif self._is_ready() and self._is_level(feed):
             self.intake.welcome(feed, read_existing(self.directory.path).summary)
+
+    def _is_level(self, feed: Feed) -> bool:
+        """Whether what dead producers of this very run logged is in the tree; if not, the client asks again."""
+        if feed.rank is None:
+            return True
+        dead = [one for one in self.intake.feeds.values() if one is not feed and one.gone]
+        return all(one.drained for one in dead) and (self._run.output is None or self._run.write(urgent=True))
 
     def _leave(self, producer: bytes) -> None:
         """Nothing more comes from ``producer``: it is forgotten, or, not having ended, concluded first."""
@@ -287,11 +296,17 @@ class Worker:
                     self._teller.block(exc, feed.producer)
                     return
                 self._cuts.changed = True
+            if feed.held or self._roll_call.must_wait(feed):
+                continue
             for _ in range(min(BATCH, len(feed.frames))):
                 if self._completing and self._asked_to_move and self._is_later(feed, self._asked_to_move):
                     break
                 end, body = feed.frames[0]
-                if self._jobs.full or not self._run.apply(feed, end, body):
+                if self._jobs.full:
+                    return
+                if not self._run.apply(feed, end, body):
+                    if feed.held:
+                        break  # until others have come
                     return
                 feed.frames.popleft()
                 feed.applied = end
@@ -325,9 +340,10 @@ class Worker:
         if self._teller.blocked or not self._is_ready():
             return
         self._teller.blocked_until = 0.0
+        self._roll_call.take(now)
         if not self._see_to_the_end():
             return
-        reached = self._cuts.reached()
+        reached = [] if self._roll_call.holds_up_the_end else self._cuts.reached()
         if self._run.output is not None:
             self._run.look_for_directory()
             if not self._run.write(urgent=bool(reached)):
@@ -338,7 +354,7 @@ class Worker:
 
     def _see_to_the_end(self) -> bool:
         """Make the run final where nobody else will; False if it has to be tried again, before anything is answered."""
-        if self._run.must_conclude and self.intake.all_done():
+        if self._run.must_conclude and self.intake.all_done() and not self._roll_call.expects_more:
             self._run.conclude(crashed=self.intake.any_crashed())
             return not self._run.must_conclude
         return True
@@ -407,7 +423,7 @@ class Worker:
             self._work()
             if self.intake.applied() == before and self.inbox.empty():
                 break
-        over = not self._is_ready() or self._see_to_the_end()
+        over = not self._is_ready() or (self._see_to_the_end() and not self._roll_call.holds_up_the_end)
         if self._run.output is not None and self._drain():
             self._cuts.abandon()
             self._take_cut(self._cuts.reached() if over else [])

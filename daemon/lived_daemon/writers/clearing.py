@@ -11,6 +11,7 @@ from lived_daemon.writers.files import Tree
 #: What a run that begins in a directory finds there of an earlier one, and removes.
 OUTPUTS = (
     "plots/metrics",
+    "plots/ranks",
     "plots/images",
     "plots/sklearn",
     "plots/custom",

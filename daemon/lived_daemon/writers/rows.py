@@ -29,13 +29,22 @@ logger = logging.getLogger("lived_daemon")
 MAX_OPEN, MAX_OPEN_TOGETHER, OPEN_SHARE = 200, 400, 0.25
 _writers: weakref.WeakSet[RowWriter] = weakref.WeakSet()
 FOLDER = "plots/metrics"
+#: Below it, the rows of each rank.
+RANKS_FOLDER = "plots/ranks"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
+#: Whose rows: a metric's name, or a rank and the name.
+Key = str | tuple[int, str]
 
 
-def path_of(name: str) -> str:
-    """Path of the rows of the metric ``name`` in the tree."""
-    return f"{FOLDER}/{name}.tsv"
+def path_of(key: Key) -> str:
+    """Path of the rows of a metric, or of one rank's, in the tree."""
+    return f"{FOLDER}/{key}.tsv" if isinstance(key, str) else f"{RANKS_FOLDER}/{key[0]}/{key[1]}.tsv"
+
+
+def name_of(key: Key) -> str:
+    """The metric's name."""
+    return key if isinstance(key, str) else key[1]
 
 
 class RowWriter:
@@ -48,16 +57,16 @@ class RowWriter:
         self._tree = tree
         self.lengths = lengths
         self._receipt = receipt
-        #: By producer, then by name.
-        self._buffers: defaultdict[bytes, defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        #: By producer (empty: of all ranks), then by key.
+        self._buffers: defaultdict[bytes, defaultdict[Key, list[Row]]] = defaultdict(lambda: defaultdict(list))
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
         self.buffered = 0
         _writers.add(self)
 
-    def add(self, name: str, row: Row, producer: bytes = b"") -> None:
-        """Take a row of the metric ``name`` from ``producer``; it is written by the next :meth:`flush`."""
-        self._buffers[producer][name].append(row)
+    def add(self, key: Key, row: Row, producer: bytes = b"") -> None:
+        """Take a row from ``producer``, or one of all ranks; it is written by the next :meth:`flush`."""
+        self._buffers[producer][key].append(row)
         self.buffered += 1
 
     def flush(self) -> None:
@@ -68,42 +77,43 @@ class RowWriter:
         """
         held: OSError | None = None
         for producer, buffers in list(self._buffers.items()):
-            for name in list(buffers):
-                rows = buffers[name]
+            for key in list(buffers):
+                rows = buffers[key]
                 try:
-                    self._append(name, rows)
+                    self._append(key, rows)
                 except OSError as exc:
                     if not is_held(exc):
                         raise
                     held = exc
-                    buffers[name] = buffers.pop(name)  # behind the others, which are not to wait
+                    buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
                     continue
-                del buffers[name]
+                del buffers[key]
                 self.buffered -= len(rows)
-                self._receipt.count(producer, name, len(rows))
+                if producer:
+                    self._receipt.count(producer, name_of(key), len(rows))
             del self._buffers[producer]
             if buffers:
                 self._buffers[producer] = buffers
         if held is not None:
             raise held
 
-    def discard(self, name: str) -> int:
-        """Give up the buffered rows of ``name``, which cannot be written; how many they were."""
-        lost = sum(len(buffers.pop(name, [])) for buffers in self._buffers.values())
+    def discard(self, key: Key) -> int:
+        """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
+        lost = sum(len(buffers.pop(key, [])) for buffers in self._buffers.values())
         self.buffered -= lost
         return lost
 
-    def failing(self) -> str | None:
-        """The metric whose rows :meth:`flush` could not write, if it raised."""
-        return next((name for buffers in self._buffers.values() for name in buffers), None)
+    def failing(self) -> Key | None:
+        """The key whose rows :meth:`flush` could not write, if it raised."""
+        return next((key for buffers in self._buffers.values() for key in buffers), None)
 
-    def _append(self, name: str, rows: list[Row]) -> None:
-        path = path_of(name)
+    def _append(self, key: Key, rows: list[Row]) -> None:
+        path = path_of(key)
         fd = self._descriptor(path)
         length = self.lengths[path]
         text = format_rows(rows)
         if length == 0:
-            text = header(name, bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
+            text = header(name_of(key), bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
         data = text.encode()
         try:
             written = 0
@@ -196,11 +206,10 @@ class RowWriter:
 
 def existing_lengths(root: str) -> dict[str, int]:
     """Lengths of the metric files that an earlier run left below ``root``, for a run that resumes it."""
-    base = os.path.join(root, FOLDER)
     lengths: dict[str, int] = {}
-    for folder, _, files in os.walk(base):
-        for file in files:
-            if file.endswith(".tsv"):
+    for base in (FOLDER, RANKS_FOLDER):
+        for folder, _, files in os.walk(os.path.join(root, base)):
+            for file in filter(lambda file: file.endswith(".tsv"), files):
                 path = os.path.join(folder, file)
                 found = os.lstat(path)
                 if stat.S_ISREG(found.st_mode):

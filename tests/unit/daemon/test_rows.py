@@ -231,3 +231,23 @@ def test_a_linked_file_does_not_keep_a_resumed_run_from_beginning(tree: Tree, tm
     with pytest.raises(ValueError, match="symbolic link"):
         writer.flush()
     assert outside.read_text().startswith("mine")
+
+
+def test_rows_of_a_rank_stand_in_its_own_file(tree: Tree) -> None:
+    """Beside those of all ranks, with the header of the metric's name; an earlier run's are known, and cut back."""
+    made = RowWriter(tree, {}, Receipt())
+    made.add("a/loss", (0, 1, 0, 0.5))
+    made.add((3, "a/loss"), (0, 1, 0, 0.25))
+    made.flush()
+    own, paths = Path(tree.root, "plots/ranks/3/a/loss.tsv"), ["plots/metrics/a/loss.tsv", "plots/ranks/3/a/loss.tsv"]
+    assert own.read_text(encoding="utf-8") == "step\tloss\n1\t0.25\n"
+    lengths = existing_lengths(tree.root)
+    assert sorted(lengths) == paths
+    assert lengths == made.lengths
+    made.close()
+    with own.open("a", encoding="utf-8") as file:
+        file.write("2\t0.5")
+    again = RowWriter(tree, lengths, Receipt())
+    again.cut_back()
+    assert own.read_text(encoding="utf-8") == "step\tloss\n1\t0.25\n"
+    again.close()

@@ -99,9 +99,9 @@ def stream(run: dict[str, Any], count: int, end: bool = False) -> list[bytes]:
     return [frames.encode(events.encode(event)) for event in logged]
 
 
-def rows(directory: Path) -> list[int]:
+def rows(directory: Path, folder: str = "metrics") -> list[int]:
     """The steps of the rows that have landed."""
-    text = (directory / "plots" / "metrics" / "a.tsv").read_text(encoding="utf-8")
+    text = (directory / "plots" / folder / "a.tsv").read_text(encoding="utf-8")
     return [int(line.split("\t")[0]) for line in text.splitlines()[1:]]
 
 
@@ -360,6 +360,23 @@ def test_a_trainer_that_came_over_tcp_is_read_from_disk_where_its_journal_is_in_
     wire.until(lambda: wire.states == ["crashed"], "the run is over")
     assert rows(tmp_path / "run") == [0, 1, 2, 3, 4]
     wire.until(lambda: not folder.exists(), "its journal is deleted")
+
+
+def test_a_rank_that_begins_again_is_applied_behind_all_that_its_dead_process_left(
+    tmp_path: Path, begin: Callable[[], Wire]
+) -> None:
+    """However much that is, and though the new one is heard of before the old one's journal was looked for."""
+    ranked = {"host": os.uname().nodename, "rank": 0, "world_size": 2, "reduce": "mean"}
+    old, new = (described(tmp_path / "run", **ranked, attempt=attempt, opened=NOW + attempt) for attempt in range(2))
+    folder = Path(places.journal_folder(str(tmp_path / "home"), PRODUCER.hex()))
+    write_journal(folder, old, b"".join(stream(old, 6000)))
+    wire = begin()
+    data = b"".join(stream(new, 5))
+    wire.registry.hello(messages.Hello(PROTOCOL_VERSION, __version__, b"n" * 16, 0, "", new))
+    wire.send(messages.Data(0, data), b"n" * 16)
+    wire.answer(1, len(data), b"n" * 16)
+    assert rows(tmp_path / "run", "ranks/0") == [*range(6000), *range(5)]
+    assert rows(tmp_path / "run") == list(range(6000)), "the new one waits for the other rank"
 
 
 def write_journal(folder: Path, run: dict[str, Any], data: bytes) -> None:

@@ -23,6 +23,25 @@ def test_what_a_hello_must_say_is_named_where_it_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
+    "ranks",
+    [
+        {"rank": 2, "world_size": 2, "reduce": "mean"},
+        {"rank": -1, "world_size": 2, "reduce": "mean"},
+        {"rank": True, "world_size": 2, "reduce": "mean"},
+        {"rank": 0, "reduce": "mean"},
+        {"rank": 0, "world_size": 2, "reduce": "median"},
+        {"rank": 0, "world_size": 2, "reduce": "mean", "attempt": "1"},
+    ],
+)
+def test_a_rank_that_cannot_be_is_refused(ranks: dict[str, Any]) -> None:
+    """It becomes a path, so it must be a number."""
+    hello.check_hello({**RUN, "rank": 1, "world_size": 2, "reduce": None, "attempt": 3})
+    hello.check_hello({**RUN, "rank": None})
+    with pytest.raises(ValueError, match="hello's"):
+        hello.check_hello({**RUN, **ranks})
+
+
+@pytest.mark.parametrize(
     "run",
     [
         None,

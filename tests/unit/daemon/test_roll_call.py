@@ -1,0 +1,103 @@
+"""Who is still to come and who has gone: what the reduction is told of clocks and processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lived_daemon import system
+from lived_daemon.runs import roll_call
+from lived_daemon.runs.reduction import Rank, Reduction
+from lived_daemon.runs.roll_call import RollCall
+from lived_protocol import places
+
+#: Above the largest pid that Linux gives.
+NOBODY = 2**22 + 1
+
+
+class FakeRun:
+    """A run of two ranks that records what it is told."""
+
+    def __init__(self, host: str, pid: int) -> None:
+        self.reduction = Reduction("mean", 2, opened=1)
+        for rank in range(2):
+            self.reduction.join(bytes([rank]) * 16, Rank(rank, 2, 0, 1, False, pid, host))
+        self.state = SimpleNamespace(reduction=self.reduction, run={"run_id": "r"})
+        self.lost: list[bytes] = []
+        self.given_up = 0
+
+    def lose(self, producer: bytes) -> None:
+        """Somebody has died."""
+        self.lost.append(producer)
+        self.reduction.leave(producer, died=True)
+
+    def give_up(self) -> None:
+        """Nobody is waited for any longer."""
+        self.given_up += 1
+        self.reduction.give_up()
+
+
+def call(tmp_path: Path, run: Any, feeds: dict[bytes, Any]) -> RollCall:
+    """The roll call of ``run``."""
+    intake: Any = SimpleNamespace(feeds=feeds, all_done=lambda: True)
+    return RollCall(str(tmp_path), intake, run)
+
+
+def feed(**changes: Any) -> Any:
+    """A producer that is attached and lives."""
+    return SimpleNamespace(**{"drained": False, "ended": False, "held": True, "producer": bytes(16)} | changes)
+
+
+def test_ranks_that_log_nothing_are_given_up_after_a_while(tmp_path: Path) -> None:
+    """Counted from the moment at which somebody is missing."""
+    run = FakeRun("elsewhere", NOBODY)
+    roll = call(tmp_path, run, {})
+    for now in (1000.0, 1000.0 + roll_call.RANK_SECONDS):
+        roll.take(now)
+        assert run.given_up == 0
+        assert roll.holds_up_the_end
+    roll.take(1000.1 + roll_call.RANK_SECONDS)
+    assert run.given_up == 1
+    assert not roll.holds_up_the_end
+    assert roll.expects_more, "they live, as far as is known"
+    run.reduction.missing.add(1)
+    roll.take(5000.0)
+    assert run.given_up == 1, "it is counted anew"
+
+
+def test_a_rank_that_is_wholly_applied_and_gone_is_lost(tmp_path: Path) -> None:
+    """One that has ended is not, nor one that lives; an end that was held is looked at again."""
+    run = FakeRun("elsewhere", NOBODY)
+    alive, gone = feed(), feed(drained=True, producer=bytes([1]) * 16)
+    call(tmp_path, run, {alive.producer: alive, gone.producer: gone}).take(0.0)
+    assert run.lost == [gone.producer]
+    assert not alive.held
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "folder", "lost"),
+    [
+        ("here", NOBODY, False, True),
+        ("here", NOBODY, True, True),
+        ("elsewhere", NOBODY, False, False),
+        ("here", 1, False, False),
+    ],
+    ids=["process gone", "journal not to be had", "on another machine", "process lives"],
+)
+def test_a_rank_that_only_the_checkpoint_knows_is_lost_when_its_process_is_gone(
+    host: str, pid: int, folder: bool, lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that died between the end of a rank and its checkpoint: nobody will greet any more."""
+    run = FakeRun(system.host() if host == "here" else host, pid)
+    if folder:
+        path = Path(places.journal_folder(str(tmp_path), (bytes([1]) * 16).hex()))
+        path.mkdir(parents=True)
+        (path / "lock").touch()
+    roll = call(tmp_path, run, {bytes(16): feed()})
+    monkeypatch.setattr(roll, "_begun", 0.0)
+    roll.take(roll_call.RANK_SECONDS)
+    assert run.lost == [], "its journal may be found yet"
+    roll.take(roll_call.RANK_SECONDS + 1.0)
+    assert run.lost == ([bytes([1]) * 16] if lost else [])
