@@ -218,7 +218,7 @@ class Extent:
         self.folder = left.folder
         self.first = stored[0].first if stored else 0
         self.committed = stored[-1].end if stored else 0
-        self.end = left.end
+        self.end = segments.SPARE  # more may have been sent: who sent it was killed while the folder was deleted
         self.last = last
         self.lost: list[tuple[int, int]] = []
         self._begin = self.first

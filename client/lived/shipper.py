@@ -64,7 +64,7 @@ class Source(Protocol):
 
     @property
     def end(self) -> int:
-        """The position behind all that there is of the producer's journal."""
+        """The position behind all that there ever was of the producer's journal, as far as that is known."""
 
     @property
     def first(self) -> int:
