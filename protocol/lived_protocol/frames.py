@@ -6,6 +6,7 @@ a byte offset in a stream. The functions here work on any buffer and know nothin
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from zlib import crc32
@@ -14,6 +15,8 @@ from lived_protocol.errors import DamagedFrameError
 
 HEADER = struct.Struct("<II")
 HEADER_SIZE = HEADER.size
+#: How the body of an event begins: a msgpack array of at most 15 values, of which the first is a small number.
+_EVENT = re.compile(rb"(?=[\x92-\x9f][\x00-\x7f])")
 #: Longest body: what the 32-bit length can say.
 MAX_BODY = 0xFFFFFFFF
 
@@ -88,9 +91,15 @@ def is_frame(buffer: bytes | memoryview, offset: int) -> bool:
 
 
 def resync(buffer: bytes | memoryview, start: int) -> int | None:
-    """Offset of the first whole, matching frame at or behind ``start``, or None.
+    """Offset of the first whole, matching frame at or behind ``start`` whose body can be an event's, or None.
 
     Used to go on behind damage: a run of bytes is taken for a frame only if its checksum matches, which a random run
-    does once in four thousand million.
+    does once in four thousand million. Checksums are computed only where a body begins as that of an event does, and
+    where its length leads to no further than the end.
     """
-    return next((offset for offset in range(start, len(buffer) - HEADER_SIZE) if is_frame(buffer, offset)), None)
+    size = len(buffer)
+    for found in _EVENT.finditer(buffer, start + HEADER_SIZE):
+        offset = found.start() - HEADER_SIZE
+        if 0 < HEADER.unpack_from(buffer, offset)[0] <= size - found.start() and is_frame(buffer, offset):
+            return offset
+    return None

@@ -14,6 +14,10 @@ from lived_protocol.errors import GapError
 #: What a producer may send ahead of what the daemon has taken in, in bytes.
 WINDOW = 4 * 1024 * 1024
 
+#: Each look for a frame goes through all that is held. If that is more than this, in bytes, it must have grown by half
+#: for the next look, so that all of them together cost three times the last.
+_SEARCHED_EACH_TIME = 256 * 1024
+
 
 @dataclass
 class Session:
@@ -25,6 +29,8 @@ class Session:
     _rest: bytearray = field(default_factory=bytearray)
     #: Nothing good has come since the last damage, so the next length may be no length at all.
     _doubtful: bool = False
+    #: How much must be held for it to be worth looking for a frame in it again.
+    _next_search: int = 0
 
     @classmethod
     def at(cls, position: int) -> Session:
@@ -51,9 +57,12 @@ class Session:
         self._rest += fresh
         if self._whole():
             return self._cut(bytes(self._rest))
-        if self._doubtful and frames.resync(bytes(self._rest), 1) is not None:
-            # A whole frame inside what should be one: the length that is waited for cannot be right.
-            raise frames.DamagedStreamError(self.applied, "its length is wrong", [], 0)
+        if self._doubtful and len(self._rest) >= self._next_search:
+            if len(self._rest) > _SEARCHED_EACH_TIME:
+                self._next_search = len(self._rest) * 3 // 2
+            if frames.resync(bytes(self._rest), 1) is not None:
+                # A whole frame inside what should be one: the length that is waited for cannot be right.
+                raise frames.DamagedStreamError(self.applied, "its length is wrong", [], 0)
         return []
 
     def _whole(self) -> bool:
@@ -74,6 +83,7 @@ class Session:
     def _go_on(self, buffer: bytes | memoryview, consumed: int) -> None:
         self.applied += consumed
         self._rest = bytearray(memoryview(buffer)[consumed:])
+        self._next_search = 0
 
     def skip_damage(self) -> tuple[bytes, list[tuple[int, memoryview]]]:
         """Go on behind the damaged frame at ``applied``, and behind every further one.
