@@ -17,6 +17,9 @@ from hypothesis import settings
 settings.register_profile("lived", deadline=None, print_blob=True)
 settings.load_profile("lived")
 
+# A shell that starts tests in the background has them ignore SIGINT, and so every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 #: How long a daemon may take to leave after SIGTERM, in seconds.
 LEAVE_SECONDS = 20.0
 

@@ -74,7 +74,7 @@ def removal_order(names: Iterable[str]) -> list[str]:
     damaged is not among them, nor what is not of the journal.
     """
     last = ("producer.json", "lock")
-    kept = [name for name in names if name.endswith((".seg", ".tmp")) or name in ("drops", "files", *last)]
+    kept = [name for name in names if name.endswith((".seg", ".seg.new", ".tmp")) or name in ("drops", "files", *last)]
     return sorted(kept, key=lambda name: (last.index(name) if name in last else -1, not name.endswith(".seg"), name))
 
 

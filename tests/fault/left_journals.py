@@ -11,7 +11,7 @@ from typing import Any
 
 from lived.journal import Journal
 from lived.left import extents, look
-from lived_daemon.ingest.orphans import pieces
+from lived_daemon.ingest.journals import pieces
 from lived_protocol import events
 from lived_protocol.session import Session
 
@@ -23,11 +23,13 @@ def left_in(folder: Path, position: int = 0) -> Sequence[events.Event]:
     """Every event from ``position`` on; fails the test where anything is missing, torn or reported as damaged."""
     session = Session.at(position)
     found: list[events.Event] = []
-    for at, data in pieces(str(folder), position):
+    complaints: list[str] = []
+    for at, data in pieces(str(folder), position, complaints.append):
         found += [events.decode(body) for _, body in session.accept(at, data)]
     left = look(str(folder))
     assert left is None or len(extents(left)) == 1, "there is a hole in the journal"
-    assert not list(folder.glob("*.damaged")), "damage is reported"
+    assert complaints == [], "damage is reported"
+    assert not list(folder.glob("*.damaged")), "something is set aside as damaged"
     assert session.pending == 0, "the journal ends inside of a frame"
     return found
 

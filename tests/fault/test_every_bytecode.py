@@ -49,7 +49,7 @@ class Story:
 
     def run(self) -> None:
         """All of it, with a new journal."""
-        journal = self.journal = Journal(str(self.folder), PRODUCER, 1 << 20, SEGMENT)
+        journal = self.journal = Journal(str(self.folder), bytes.fromhex(self.folder.name), 1 << 20, SEGMENT)
         borders = [0]
         for number in range(24):
             if number == 13:

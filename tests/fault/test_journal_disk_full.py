@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 from fault_kit import (
     MakeDisk,
     StartTrainer,
@@ -60,12 +62,14 @@ def test_training_goes_on_and_logs_again_when_the_journal_has_room(
     stays.finish()
 
 
+@pytest.mark.parametrize("left", [0, _MIB])
 def test_a_home_that_is_full_from_the_beginning_does_not_stop_the_training(
-    start: StartTrainer, here: Path, lived_home: Path, make_disk: MakeDisk
+    left: int, start: StartTrainer, here: Path, lived_home: Path, make_disk: MakeDisk
 ) -> None:
-    """With a home so full that not even a daemon can start, training goes on; with room again logging lands."""
+    """With no room, or room for a part of a segment only, training goes on; with room again logging lands."""
     disk = make_disk(lived_home, 24 * _MIB)
     fill(disk / "filler")
+    os.truncate(disk / "filler", (disk / "filler").stat().st_size - left)
     trainer = start("without_room", "run")
     growth = int(trainer.line())
     assert growth < 100 * _MIB, f"the trainer grew by {growth / _MIB:.0f} MiB"

@@ -289,10 +289,10 @@ def _messages_recorded(log: Recorder) -> None:
                 log.add("answer", producer, message.number)
             post(self, producer, message)
 
-    def greeted(self: Any, hello: Any) -> None:
+    def greeted(self: Any, hello: Any, **how: Any) -> None:
         with _LOCK:
             log.add("hello", hello.producer, hello.first, hello.run, hello.journal)
-        greet(self, hello)
+        greet(self, hello, **how)
 
     def delivered(self: Any, producer: bytes, message: Any) -> bool:
         with _LOCK:
