@@ -1,6 +1,6 @@
 """Minutes of random kills, stalls, forks and full disks, against a model of what must be on disk.
 
-    pytest -m soak -s
+    pytest -m soak -n 0 -s
 
 ``SOAK_SECONDS`` is how long (600), ``SOAK_SEED`` repeats a run's choices; both are printed with what was done.
 """
