@@ -248,6 +248,18 @@ def everything(directory: str, steps: str, how: str, save: str = "") -> None:
     live.end()
 
 
+def large_images(directory: str, count: str) -> None:
+    """A metric and an image of a megabyte in each step: a few fill a segment. Flushed every eighth step."""
+    live = Live(directory, report=None)
+    for step in range(int(count)):
+        live.log_metric("loss", float(step))
+        live.log_image(f"{step}.png", np.full((1024, 1024), step, np.uint8))
+        live.next_step()
+        if step % 8 == 7:
+            live.flush()
+    live.end()
+
+
 def ranked(directory: str, rank: str, steps: str, how: str) -> None:
     """One rank: a metric of all, a whole number, one of its own, an image; say when it is ready, and how far it is.
 

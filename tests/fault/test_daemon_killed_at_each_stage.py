@@ -127,6 +127,19 @@ def test_daemons_that_die_over_a_dead_trainer_s_journal_finish_its_run_once(
     assert "Traceback" not in daemon_log(lived_home)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", ["half a checkpoint", "checkpointed"])
+def test_no_segment_is_deleted_before_a_checkpoint_has_what_is_in_it(
+    fault: str, start: StartTrainer, faults: Faults, here: Path, lived_home: Path
+) -> None:
+    """Three daemons die over a checkpoint while segment after segment is filled: all comes again, from the journal."""
+    start("large_images", "run", 40, **faults.variables(fault, 3, DEATHS)).finish()
+    assert faults.deaths == DEATHS
+    assert rows(here / "run", "loss") == numbered(40)
+    assert [pixel(here / "run" / "plots" / "images" / f"{step}.png") for step in range(40)] == list(range(40))
+    assert_as_acknowledged(here / "run", lived_home)
+
+
 @pytest.fixture
 def repository(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory is a Git and DVC repository with one commit."""
