@@ -158,7 +158,7 @@ def _slowly(owner: Any, name: str, stage: Stage, applies: Callable[..., bool]) -
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if applies(*args, **kwargs) and stage.visit():
-            threading.Timer(0.3, die).start()
+            threading.Timer(0.05, die).start()
         return original(*args, **kwargs)
 
     setattr(owner, name, call)
