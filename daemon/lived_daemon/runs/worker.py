@@ -17,9 +17,6 @@ import time
 from collections import deque
 from typing import Any
 
-from lived_protocol import events
-from lived_protocol.errors import InvalidEventError
-
 from lived_daemon import checkpoint
 from lived_daemon.ingest import journals
 from lived_daemon.pool import Job, StoppedError
@@ -30,9 +27,10 @@ from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
+from lived_daemon.runs.moving import Moving
 from lived_daemon.runs.output import explain
 from lived_daemon.runs.roll_call import RollCall
-from lived_daemon.runs.run import OvertakenError, Run, logged
+from lived_daemon.runs.run import OvertakenError, Run
 from lived_daemon.runs.telling import RETRY_SECONDS, Teller, waiting
 from lived_daemon.writers.files import sync_file
 
@@ -76,12 +74,11 @@ class Worker:
         )
         self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain)
         self._roll_call = RollCall(home, self.intake, self._run)
+        trainer = (self.pid, self.host)
+        self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)
         self._next_tick = 0.0
         self._later: deque[commands.Command] = deque()
         self._closing: float | None = None
-        self._asked_to_move: commands.Move | None = None
-        self._completing = False
-        self._logged: dict[bytes, int] = {}
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -120,9 +117,7 @@ class Worker:
     def _turn(self) -> None:
         self._take_commands(self._pause())
         if self._is_ready():
-            if self._asked_to_move is not None and self._may_move(self._asked_to_move):
-                move, self._asked_to_move = self._asked_to_move, None
-                self._move(move)
+            self._moving.turn()
             self._work()
         now = time.monotonic()
         if now >= self._next_tick:
@@ -185,7 +180,7 @@ class Worker:
             job = command.job
             self._teller.say_once(job.label, f"{explain(command.error)}; {waiting(command.error)}", job.producer)
         elif isinstance(command, commands.Move):
-            self._asked_to_move = command
+            self._moving.ask(command)
         else:
             self._closing = command.deadline
 
@@ -236,47 +231,6 @@ class Worker:
                     self._welcome(feed)
         return True
 
-    def _may_move(self, move: commands.Move) -> bool:
-        """Whether the directory can be given up: where a later run resumes it, once all there is is written."""
-        feeds = list(self.intake.feeds.values())
-        if move.keep and not self._completing:
-            self._completing = True
-            self._logged = {feed.producer: logged(feed) for feed in feeds}
-            for feed in feeds:
-                self.intake.read_along(feed)
-        if not move.keep:
-            return True
-        if any(feed.rest is not None or (feed.frames and not self._is_later(feed, move)) for feed in feeds):
-            return False
-        self._completing = False
-        return self._run.output is None or (self._drain() and self._run.sync())
-
-    def _is_later(self, feed: Feed, move: commands.Move) -> bool:
-        """Whether what is to be applied next was logged when the directory was another run's already."""
-        end, body = feed.frames[0]
-        try:
-            at = events.decode(body).time
-            # What was there then, and is of a time still to come, is from before the clock was set back.
-            return at >= move.time and not (at > time.time_ns() and end <= self._logged.get(feed.producer, 0))
-        except InvalidEventError:
-            return False
-
-    def _move(self, move: commands.Move) -> None:
-        if self.directory.moved:  # as the daemon before this one has been told, too
-            move.released.set()
-            return
-        taken = self.directory.path
-        self._run.move(move.time)
-        move.released.set()
-        if (move.pid, move.host) != (self.pid, self.host):
-            for producer in self.intake.feeds:
-                self._teller.say(
-                    "directory",
-                    f"process {move.pid} has begun a run in {taken}; what is logged here from now on goes to "
-                    f"{self.directory.path}. Give both processes the same LIVED_RUN_ID to log into one run",
-                    producer,
-                )
-
     # -- applying ------------------------------------------------------------------------------------------------------
 
     def _may_apply(self) -> bool:
@@ -299,7 +253,7 @@ class Worker:
             if feed.held or self._roll_call.must_wait(feed):
                 continue
             for _ in range(min(BATCH, len(feed.frames))):
-                if self._completing and self._asked_to_move and self._is_later(feed, self._asked_to_move):
+                if self._moving.holds_back(feed):
                     break
                 end, body = feed.frames[0]
                 if self._jobs.full:
