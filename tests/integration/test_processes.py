@@ -49,6 +49,29 @@ if __name__ == "__main__":
 """
 
 
+ENDS_BEHIND_ITS_CHILDREN = """
+import os, pathlib, sys, lived
+
+metrics = pathlib.Path(sys.argv[1], "plots", "metrics")
+live = lived.Live(sys.argv[1], report=None)
+for number in range(6):
+    live.log_metric("parent", float(number))
+    pid = os.fork()
+    if not pid:
+        for row in range(50):
+            live.log_metric(f"child{number}", float(row))
+        os._exit(0)
+    os.waitpid(pid, 0)
+live.flush()
+print(*(metrics.joinpath(f"child{number}.tsv").read_text().count("\\n") for number in range(6)))
+pid = os.fork()
+if not pid:
+    live.log_metric("last", 1.0)
+    os._exit(0)
+os.waitpid(pid, 0)
+live.end()
+"""
+
 AGAIN = """
 import sys, lived
 with lived.Live("run", report=None, resume=sys.argv[1] == "resume") as live:
@@ -166,6 +189,19 @@ def test_one_of_two_joined_processes_may_end_long_before_the_other(start_trainer
     eventually(lambda: rows(run, "b") == ["0\t1.0", "0\t2.0"], "the killed process's last row is in the tree")
     assert rows(run, "a") == ["0\t1.0"]
     assert rows(run, "c") == ["0\t1.0", "0\t2.0"]
+
+
+def test_what_children_have_logged_is_in_the_tree_when_the_parent_has_waited(tmp_path: Path, lived_home: Path) -> None:
+    """They left without a word, as workers do; the parent's ``flush`` and ``end`` return with their rows written."""
+    for number in range(3):
+        command = [sys.executable, "-c", ENDS_BEHIND_ITS_CHILDREN, f"run{number}"]
+        env = environment(lived_home)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.split() == ["51"] * 6
+        assert rows(tmp_path / f"run{number}", "last") == ["0\t1.0"]
+        found = summary(tmp_path / f"run{number}")
+        assert found == {"parent": 5.0, "last": 1.0, **{f"child{child}": 49.0 for child in range(6)}}
 
 
 @pytest.mark.parametrize("resume", [False, True])

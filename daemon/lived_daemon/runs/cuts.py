@@ -118,7 +118,7 @@ class Cuts:
 
     def _is_reached(self, producer: bytes, barrier: messages.Barrier) -> bool:
         feed = self._intake.feeds.get(producer)
-        if feed is None or feed.applied < barrier.position:
+        if feed is None or feed.applied < barrier.position or self._intake.owes_children:
             return False
         return feed.end is None or barrier.position < feed.end or feed.drained
 

@@ -255,6 +255,11 @@ class Intake:
         """The position of each producer behind its last applied event."""
         return {feed.producer: feed.applied for feed in self.feeds.values()}
 
+    @property
+    def owes_children(self) -> bool:
+        """Whether a forked child, or one that was handed the run, has ended and is not wholly applied."""
+        return any(feed.gone and not feed.member and not feed.drained and not feed.held for feed in self.feeds.values())
+
     def all_done(self) -> bool:
         """Whether there are producers, and each has ended or is gone and wholly applied."""
         return bool(self.feeds) and all(feed.drained or feed.ended for feed in self.feeds.values())

@@ -6,6 +6,7 @@ beside it. All of this is decided here, in the receiver's thread, by the times a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -123,11 +124,18 @@ class Registry:
         if isinstance(message, messages.Data):
             worker.inbox.put(commands.Piece(producer, message))
         elif isinstance(message, messages.Barrier):
+            self._hear_of_the_gone(worker)
             worker.inbox.put(commands.Ask(producer, message))
         else:
             worker.inbox.put(commands.Left(producer))
             del self._of_producer[producer], self._hellos[producer]
         return True
+
+    def _hear_of_the_gone(self, worker: Worker) -> None:
+        """A trainer waits: what its children have logged that have ended by now is to be in the tree as well."""
+        with contextlib.suppress(OSError):  # looked for again by the next tick
+            self.adopt_orphans()
+        self._notice_gone(worker)
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
