@@ -171,7 +171,7 @@ def test_what_was_logged_is_on_disk_whatever_happened(tmp_path: Path, lived_home
         finally:
             for trainer in trainers:
                 trainer.close()
-        subprocess.run(["rm", "-r", str(results)], check=True)
+        subprocess.run(["rm", "-rf", str(results)], check=True)  # not there where all were killed before it was made
     assert "Traceback" not in daemon_log(lived_home)
     seconds = time.monotonic() - begun
     print(f"{number} rounds in {seconds:.0f} s: {checked}; faults: {dict(faults.done)}; lost 0, doubled 0")

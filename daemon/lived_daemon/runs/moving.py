@@ -46,6 +46,11 @@ class Moving:
         """The directory is wanted."""
         self._asked = move
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the directory is wanted and not given up yet."""
+        return self._asked is not None
+
     def turn(self) -> None:
         """Give the directory up, if it is wanted and that can be done by now."""
         move = self._asked

@@ -22,6 +22,7 @@ from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake
 from lived_daemon.runs.jobs import Jobs
+from lived_daemon.runs.lane import Lane
 from lived_daemon.runs.operations import AppendRow, Due, Finish, Operation, Say
 from lived_daemon.runs.output import Output, explain
 from lived_daemon.runs.state import RunState
@@ -67,6 +68,7 @@ class Run:
         self._teller = teller
         self._fsync = fsync
         self._drain = drain
+        self._lane = Lane()
 
     def load(self) -> None:
         """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory.
@@ -118,6 +120,7 @@ class Run:
                     self._teller.say(operation.event, operation.cause, feed.producer)
                 else:
                     self.output.execute(operation, feed.producer)
+            self._lane.learn(event, body)
         except InvalidEventError as exc:
             self._teller.say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
         except OSError as exc:
@@ -131,6 +134,20 @@ class Run:
             logger.exception(f"run {run_id} in {self._directory.path}: an event cannot be applied")
             self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
+
+    def apply_metrics(self, feed: Feed, most: int) -> int:
+        """Apply what there is most of, as long as nothing else comes: how many frames of ``feed``, at ``most``."""
+        if self.output is None or feed.rank is not None or self._directory.ignore_before or not self.state.run:
+            return 0
+        rows, frames = self.output.rows, feed.frames
+        taken, count, due = self._lane.take(frames, most, self.state, rows.lane(feed.producer))
+        rows.added(count)
+        if due is not None:
+            self.output.execute(due, feed.producer)
+        for _ in range(taken):
+            feed.applied, _ = frames.popleft()
+        self._cuts.changed = self._cuts.changed or bool(taken)
+        return taken
 
     def _begin(self, event: events.Open, feed: Feed, position: int) -> bool:
         """The first producer's Open begins the run; that of every other one joins it. ``position`` is behind it."""

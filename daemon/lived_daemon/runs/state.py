@@ -120,6 +120,16 @@ class RunState:
             return self._drop(event, producer.hex())
         return _HANDLERS[type(event)](self, event)
 
+    @property
+    def latest(self) -> dict[str, Any]:
+        """Values that are not in the summary yet, by metric: the latest of each."""
+        return self._latest
+
+    def note_metrics(self) -> None:
+        """Float metrics with rows have been logged."""
+        self.ended = self.crashed = False
+        self.has_metrics = self.has_metric_files = True
+
     def _metric(self, event: events.Metric) -> Iterable[Operation]:
         self.ended = self.crashed = False
         self._latest[event.name] = event.value
@@ -152,7 +162,7 @@ class RunState:
     def _next_step(self, event: events.Step) -> Iterable[Operation]:
         return (self.complete(event.step),)
 
-    def complete(self, step: int) -> Operation:
+    def complete(self, step: int) -> Due:
         """The run has completed ``step``."""
         if "step" not in self.summary:  # where it stands among the metrics is decided once; merging can wait then
             self._merge_latest()

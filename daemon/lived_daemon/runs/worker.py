@@ -252,23 +252,31 @@ class Worker:
                 self._cuts.changed = True
             if feed.held or self._roll_call.must_wait(feed):
                 continue
-            for _ in range(min(BATCH, len(feed.frames))):
-                if self._moving.holds_back(feed):
-                    break
-                end, body = feed.frames[0]
-                if self._jobs.full:
-                    return
-                if not self._run.apply(feed, end, body):
-                    if feed.held:
-                        break  # until others have come
-                    return
-                feed.frames.popleft()
-                feed.applied = end
-                self._cuts.changed = True
+            if not self._apply(feed):
+                return
             if not feed.frames and feed.applied < feed.session.applied:
                 feed.applied = feed.session.applied  # what was set aside is behind us as well
                 self._cuts.changed = True
             self.intake.tell_limit(feed)
+
+    def _apply(self, feed: Feed) -> bool:
+        """Apply what has arrived of ``feed``, a bounded amount of it; False if others have to wait as well."""
+        left = BATCH
+        while left > 0 and feed.frames and not self._moving.holds_back(feed):
+            if not self._moving.is_under_way:
+                left -= self._run.apply_metrics(feed, left)
+                if not feed.frames or not left:
+                    break
+            end, body = feed.frames[0]
+            if self._jobs.full:
+                return False
+            if not self._run.apply(feed, end, body):
+                return feed.held  # until others have come
+            feed.frames.popleft()
+            feed.applied = end
+            self._cuts.changed = True
+            left -= 1
+        return True
 
     def _drain(self) -> bool:
         """Write all rows and due documents and wait for all jobs; False if the daemon has to leave first."""

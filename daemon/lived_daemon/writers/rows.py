@@ -69,6 +69,14 @@ class RowWriter:
         self._buffers[producer][key].append(row)
         self.buffered += 1
 
+    def lane(self, producer: bytes) -> defaultdict[Key, list[Row]]:
+        """Where rows of ``producer`` are put by who puts many, and says so with :meth:`added`."""
+        return self._buffers[producer]
+
+    def added(self, count: int) -> None:
+        """So many rows were put into a lane."""
+        self.buffered += count
+
     def flush(self) -> None:
         """Append everything taken.
 

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lived_protocol import values
-from lived_protocol.events import METRIC_TIMESTAMP
+from lived_protocol.events import METRIC_PLOT, METRIC_TIMESTAMP
 
 _NANOSECONDS = 1_000_000  # in a millisecond, the unit of the timestamp column
 _END = os.linesep
+_PLAIN = (0, METRIC_PLOT)  # flags of rows without a timestamp
 
 
 def header(name: str, timestamp: bool) -> str:
@@ -34,7 +35,10 @@ def format_rows(rows: Sequence[tuple[int, int, int, Any]]) -> str:
     Raises:
         TypeError: a value is no scalar.
     """
-    lines: list[str] = []
+    lines = [f"{step}\t{value!r}{_END}" for _, step, flags, value in rows if type(value) is float and flags in _PLAIN]
+    if len(lines) == len(rows):
+        return "".join(lines)
+    lines.clear()
     append = lines.append
     end = _END
     for time, step, flags, value in rows:
