@@ -121,12 +121,13 @@ class Deliveries:
 
     def leave(self, reason: str) -> None:
         """Wait no longer, because of ``reason``; all that is not in the tree stays."""
+        silent = {one.endpoint for one in self._under_way if isinstance(one, Shipment) and not one.answered}
         for one in self._under_way:
             one.leave()
-            self._keep(one.left, reason)
-        for queue in self._queues.values():
-            for left in (left for run in queue for left in run):
-                self._keep(left, reason)
+        waiting = [left for queue in self._queues.values() for run in queue for left in run]
+        for left in [*(one.left for one in self._under_way), *waiting]:
+            endpoint = self._to or left.endpoint
+            self._keep(left, f"{reason}, for nobody answers at {endpoint}" if endpoint in silent else reason)
         self._discovery.leave()
 
     def _tell(self, one: Awaited | Shipment) -> None:
@@ -155,4 +156,4 @@ def say_error(text: str) -> None:
 
 def megabytes(size: int) -> str:
     """``size`` bytes, for people."""
-    return f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"

@@ -32,7 +32,7 @@ from lived.error import (
     InvalidPlotTypeError,
 )
 from lived.notebook import NotebookReport
-from lived.options import directory_of, environment, open_once, report_mode
+from lived.options import directory_of, environment, open_once, report_mode, run_id_of
 from lived.recorder import Recorder
 from lived.settings import Settings, from_environment, with_overflow
 from lived.shipper import Fault
@@ -176,7 +176,7 @@ class Live:
 
     def _whose(self, place: ranks.Place, reduce: str | None) -> dict[str, Any]:
         """Which run it is, and which of its ranks."""
-        run_id = place.run_id or os.urandom(8).hex()
+        run_id = run_id_of(place.run_id)
         if place.rank is None:
             return {"run_id": run_id}
         if place.given:

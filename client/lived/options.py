@@ -6,6 +6,9 @@ import errno
 import logging
 import os
 
+from lived_protocol import errors
+from lived_protocol.names import check_run_id
+
 from lived import repository
 from lived.error import InvalidNameError, InvalidReportModeError
 from lived.notebook import inside_notebook
@@ -51,14 +54,33 @@ def directory_of(given: str | os.PathLike[str]) -> str:
 
     Raises:
         InvalidNameError: it is not UTF-8, or has a NUL byte.
-        NotADirectoryError: it is a file.
+        NotADirectoryError: it is a file, or below one.
     """
     path = os.fsdecode(given)
     if "\0" in path or not _is_text(os.path.realpath(path)):
         raise InvalidNameError(f"dir={path!r} has a NUL byte or is not UTF-8; choose a directory whose whole path is")
     if os.path.exists(path) and not os.path.isdir(path):
         raise NotADirectoryError(errno.ENOTDIR, "dir is a file; choose another name", path)
+    above = os.path.abspath(path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise NotADirectoryError(errno.ENOTDIR, f"dir={path!r} cannot be made below a file; choose another name", above)
     return path
+
+
+def run_id_of(given: str | None) -> str:
+    """The id of a run, one that nobody else has where none is given.
+
+    Raises:
+        InvalidNameError: it cannot be a part of a folder's name.
+    """
+    if given is None:
+        return os.urandom(8).hex()
+    try:
+        return check_run_id(given)
+    except errors.InvalidNameError as exc:
+        raise InvalidNameError(f"{exc}; choose another for LIVED_RUN_ID or run_id=") from None
 
 
 _opened: set[str] = set()

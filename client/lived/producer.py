@@ -122,12 +122,20 @@ class Producer:
                 logged, acknowledged = self.shipper.backlog()
                 raise TimeoutError(
                     f"not everything was in the tree after {timeout:g} s; {logged - acknowledged} bytes of the journal "
-                    "are on their way, and nothing is lost"
+                    f"are on their way, and {self._lost()}"
                 )
             if reason := self.shipper.unavailable():
                 raise DaemonUnavailableError(f"{reason}. What was logged is kept in {self.folder}")
             if waiting is not None:
                 waiting(waited, *self.shipper.backlog())
+
+    def _lost(self) -> str:
+        """What a full journal has cost, as the end of a sentence."""
+        counts = self.journal.drops.counts
+        if not counts:
+            return "nothing is lost"
+        dropped = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        return f"nothing of these is lost (but dropped before, for lack of room: {dropped})"
 
     def _pause(self, started: float, timeout: float | None) -> float:
         if timeout is None:

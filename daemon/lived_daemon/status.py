@@ -24,8 +24,6 @@ from lived_daemon.system import host, is_locked, read_file
 
 #: How long a daemon has to answer, in seconds.
 ANSWER_SECONDS = 3.0
-#: Order in which runs are shown: what is going on first.
-_STATES = ("active", "crashed", "ended")
 
 Run = dict[str, Any]
 
@@ -60,6 +58,8 @@ class Status:
     elsewhere: int = 0
     #: What could not be found out, each a sentence.
     notes: list[str] = field(default_factory=list)
+    #: The daemon that was asked, where it is not that of the home.
+    endpoint: str | None = None
     #: Whether every daemon that was asked has answered.
     answered: bool = True
 
@@ -114,7 +114,7 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
 
 def gather(home: str, endpoint: str | None, timeout: float = ANSWER_SECONDS) -> Status:
     """The state of things: at ``endpoint`` if given, else of all daemons of ``home``."""
-    status = Status()
+    status = Status(endpoint=endpoint)
     runs: dict[str, Run] = {}
     addresses = [record.endpoint for record in running_daemons(home, "")]
     status.orphans, status.elsewhere = count_orphans(home, addresses)
@@ -162,9 +162,9 @@ def read_runs(home: str, notes: list[str]) -> Iterator[Run]:
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
-    """``runs``, those going on first, then the crashed, then the ended; the latest of each first."""
+    """``runs``, those going on first; the latest first."""
     latest = sorted(runs, key=lambda run: str(run.get("updated")), reverse=True)
-    return sorted(latest, key=lambda run: _STATES.index(run["state"]) if run.get("state") in _STATES else len(_STATES))
+    return sorted(latest, key=lambda run: run.get("state") != "active")
 
 
 def behind(run: Run) -> int:

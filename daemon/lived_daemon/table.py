@@ -5,7 +5,9 @@ Paths are never shortened, only folded, so that they can be copied; the table fi
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+from typing import Any
 
 from lived_daemon.status import Status, behind
 
@@ -22,6 +24,7 @@ def show(status: Status, home: str, limit: int) -> None:
     if status.runs:
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("run", overflow="fold", ratio=1)
+        table.add_column("written", no_wrap=True)
         table.add_column("state")
         for name in ("step", "behind", "faults"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -29,7 +32,8 @@ def show(status: Status, home: str, limit: int) -> None:
             state = str(run.get("state", "?"))
             faults = int(run.get("faults") or 0)
             table.add_row(
-                Text(shown_path(str(run.get("directory")))),
+                Text(shown_path(str(run.get("directory")))).append(f"\n{run.get('id', '?')}", style="dim"),
+                _when(run.get("updated")),
                 Text(state, style=_COLOURS.get(state, "")),
                 "-" if run.get("step") is None else str(run["step"]),
                 human_size(behind(run)),
@@ -49,7 +53,9 @@ def lines(status: Status, home: str, limit: int) -> list[str]:
     ]
     if not status.runs:
         said.append("no runs yet")
-    if status.daemon is None:
+    if status.daemon is None and status.endpoint is not None:
+        said.append(f"no daemon answers at {status.endpoint}; what is logged to it waits in journals until one does")
+    elif status.daemon is None:
         said.append(f"no daemon is running for {shown_path(home)}; the next Live() starts one")
     else:
         daemons = [status.daemon, *(record.shown() for record in status.others)]
@@ -67,6 +73,14 @@ def dropped_line(directory: str, dropped: dict[str, int]) -> str:
     """What a full journal has cost a run; ``dropped`` is events per kind."""
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(dropped.items()))
     return f"dropped for lack of room in {shown_path(directory)}: {counts}"
+
+
+def _when(updated: Any) -> str:
+    """When a run was written last, in local time."""
+    try:
+        return dt.datetime.fromisoformat(str(updated)).astimezone().strftime("%m-%d %H:%M")
+    except (ValueError, OverflowError):
+        return "?"
 
 
 def shown_path(path: str) -> str:

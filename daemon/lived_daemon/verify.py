@@ -143,8 +143,8 @@ def _chain(home: str, root: str, run_id: str | None) -> list[Kept]:
     for status in reversed(here):
         if status.get("state") == "active":
             raise UnverifiableError(
-                f"run {status.get('id')} in {root} is not finished: `lived status` shows how far it is, and "
-                "`lived recover` finishes what trainers have left"
+                f"run {status.get('id')} in {root} is not finished: `lived status` shows how far it is, and if its "
+                "trainer is gone, `lived recover` finishes it"
             )
         chain.insert(0, _read(home, status))
         if not chain[0].resumed:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lived_protocol import PROTOCOL_VERSION
+from lived_protocol.errors import InvalidNameError
+from lived_protocol.names import check_run_id
 
 #: Keys that every hello has, with the type of each.
 _NEEDED: dict[str, type] = {"run_id": str, "directory": str, "opened": int, "pid": int, "host": str}
@@ -39,6 +41,10 @@ def check_hello(run: object) -> None:
     for key, kind in _NEEDED.items():
         if not isinstance(run.get(key), kind):
             raise ValueError(f"the hello's {key!r} is missing or not a {kind.__name__}")
+    try:
+        check_run_id(run["run_id"])
+    except InvalidNameError as exc:
+        raise ValueError(str(exc)) from exc
     if END in run and (type(run[END]) is not int or run[END] < 0):
         raise ValueError(f"the hello's {END!r} is no position")
     if run.get("rank") is not None:

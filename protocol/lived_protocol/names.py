@@ -12,6 +12,8 @@ from lived_protocol.errors import InvalidNameError
 MAX_NAME_BYTES = 1024
 #: Longest component of a name, in bytes of UTF-8: what Linux file systems accept.
 MAX_COMPONENT_BYTES = 255
+#: Longest id of a run, in bytes of UTF-8: a folder is called ``{directory}@{run id}``.
+MAX_RUN_ID_BYTES = 128
 
 
 def check_name(name: object, suffix: str = "") -> str:
@@ -33,6 +35,20 @@ def check_name(name: object, suffix: str = "") -> str:
             f"the name {shown!r} {problem}; use a relative path of plain components such as 'train/loss'"
         )
     return name
+
+
+def check_run_id(run_id: str) -> str:
+    """Return ``run_id`` if it can be a part of a folder's name.
+
+    Raises:
+        InvalidNameError: empty, too long, with a slash, a NUL byte or a lone surrogate, or ``.`` or ``..``.
+    """
+    problem = "has a slash" if "/" in run_id else _problem(run_id, "")
+    if problem is None and len(run_id.encode()) > MAX_RUN_ID_BYTES:
+        problem = f"is longer than {MAX_RUN_ID_BYTES} bytes"
+    if problem is not None:
+        raise InvalidNameError(f"the run id {run_id[:80]!r} {problem}, and is to be a part of a folder's name")
+    return run_id
 
 
 def _problem(name: str, suffix: str) -> str | None:

@@ -18,6 +18,7 @@ from fault_kit import (
     Faults,
     MakeDisk,
     StartTrainer,
+    assert_as_acknowledged,
     daemon_log,
     fill,
     numbered,
@@ -181,6 +182,31 @@ def test_a_directory_that_goes_under_the_daemon_is_made_anew(how: str, here: Pat
         moved_ones = [row for times in range(3) for row in rows(Path(f"{moved}{times}"), "loss")]
         assert moved_ones + landed == numbered(1000)
     assert f"{run} was removed or renamed" in daemon_log(lived_home)
+
+
+def test_a_directory_that_cannot_be_had_loses_nothing(here: Path, lived_home: Path) -> None:
+    """Something else takes the place of a folder above it: the run waits, and all lands once it is there again."""
+    (here / "above").mkdir()
+    live = Live("above/run", report=None)
+    for step in range(100):
+        if step == 50:
+            live.flush(PATIENCE)
+            (here / "above").rename(here / "away")
+            (here / "above").touch()
+        live.log_metric("loss", float(step))
+        live.log_image(f"{step % 10}.png", np.full((8, 8), step, np.uint8))
+        live.next_step()
+    wait_until(lambda: _about(live, str(here / "above")), "it is said")
+    with pytest.raises(TimeoutError, match="nothing is lost"):
+        live.flush(1.5)
+    (here / "above").unlink()
+    (here / "away").rename(here / "above")
+    live.end()
+    assert rows(here / "above" / "run", "loss") == numbered(100)
+    for number in range(10):
+        assert pixel(here / "above" / "run" / "plots" / "images" / f"{number}.png") == 90 + number
+    assert_as_acknowledged(here / "above" / "run", lived_home)
+    assert len([fault for fault in live.faults if "Not a directory" in fault.cause]) <= 2, live.faults
 
 
 def test_a_full_disk_under_the_checkpoints_delays_what_is_acknowledged_and_nothing_else(

@@ -204,3 +204,21 @@ def test_a_variable_that_cannot_be_understood_is_named(
     monkeypatch.setenv(variable, "perhaps")
     with pytest.raises(error.DvcLiveError, match=f"{variable}='perhaps'"):
         lived.Live(tmp_path / "run")
+
+
+def test_a_directory_below_a_file_is_refused(tmp_path: Path) -> None:
+    """At the call, with the file that is in the way."""
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="cannot be made below a file") as caught:
+        lived.Live(tmp_path / "file" / "below" / "run")
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+@pytest.mark.parametrize("how", ["argument", "variable"])
+def test_a_run_id_that_is_a_path_is_refused(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes a part of a folder's name where two runs want one directory."""
+    if how == "variable":
+        monkeypatch.setenv("LIVED_RUN_ID", "exp/1")
+    with pytest.raises(error.InvalidNameError, match=r"run id 'exp/1' has a slash.*LIVED_RUN_ID or run_id="):
+        lived.Live(tmp_path / "run", run_id="exp/1" if how == "argument" else None)
+    assert not (tmp_path / "run").exists()

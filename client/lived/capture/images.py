@@ -83,20 +83,26 @@ def _array(name: str, val: Any) -> CapturedImage:
 
     array = np.asarray(val)  # of a masked array, the pixels and not the fill value, as Pillow takes them
     dtype, shape = array.dtype.str, tuple(int(length) for length in array.shape)
-    problem = _array_problem(dtype, shape)
+    problem = _array_problem(dtype, shape, PurePath(name).suffix)
     if problem is not None:
         raise InvalidDataTypeError(name, f"an array of dtype {array.dtype} and shape {shape} is no image: {problem}")
     return CapturedImage(name, "array", {"dtype": dtype, "shape": list(shape)}, array.tobytes())
 
 
-def _array_problem(dtype: str, shape: tuple[int, ...]) -> str | None:
+#: What makes an image of other numbers; values beyond the range would wrap around.
+_TO_BYTES = (
+    "with (255 * array).astype('uint8') if they go from 0 to 1, or np.clip(array, 0, 255).astype('uint8') if to 255"
+)
+
+
+def _array_problem(dtype: str, shape: tuple[int, ...], suffix: str) -> str | None:
     """What is wrong with an array as an image, and the way out; None if Pillow can take it."""
     if 0 in shape:
         return "it has no pixels"
     if len(shape) in (1, 2):
-        if dtype in _GRAY_DTYPES:
+        if dtype in _GRAY_DTYPES and (dtype[1] != "f" or suffix == ".gif"):
             return None
-        return "convert it to uint8 in the range 0 to 255, with array.astype('uint8')"
+        return f"convert its values to uint8, {_TO_BYTES}"
     if len(shape) != 3:
         return "log one image of height x width or height x width x channels at a time"
     if shape[2] == 1:
@@ -106,7 +112,7 @@ def _array_problem(dtype: str, shape: tuple[int, ...]) -> str | None:
             return "put the channels last, with array.transpose(1, 2, 0)"
         return "it must have 2 (LA), 3 (RGB) or 4 (RGBA) channels"
     if dtype != "|u1":
-        return "its channels must be uint8 in the range 0 to 255; convert it with array.astype('uint8')"
+        return f"its channels must be uint8; convert their values {_TO_BYTES}"
     return None
 
 

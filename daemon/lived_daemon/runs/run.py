@@ -27,7 +27,7 @@ from lived_daemon.runs.operations import AppendRow, Due, Finish, Operation, Say
 from lived_daemon.runs.output import Output, explain
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.telling import Teller
-from lived_daemon.writers.files import UnsafePathError
+from lived_daemon.writers.files import RootError, UnsafePathError
 from lived_daemon.writers.rows import existing_lengths
 
 logger = logging.getLogger("lived_daemon")
@@ -269,8 +269,13 @@ class Run:
     def _open_output(self) -> bool:
         """Be ready to write; False while another daemon has the directory."""
         output = Output(self.state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._teller.say)
-        output.tree.make_root()
-        if not self._directory.lock():
+        try:
+            output.tree.make_root()
+            locked = self._lock()
+        except OSError:
+            output.close()
+            raise
+        if not locked:
             output.close()
             return self._wait_for_other()
         if not self._cuts.is_current:
@@ -279,6 +284,13 @@ class Run:
         output.rows.cut_back()
         self.output = output
         return True
+
+    def _lock(self) -> bool:
+        """Have the directory, which was made; False while another daemon has it."""
+        try:
+            return self._directory.lock()
+        except OSError as exc:
+            raise RootError(exc.errno, exc.strerror, self._directory.path) from exc
 
     def _wait_for_other(self) -> bool:
         path = self._directory.path
@@ -301,7 +313,7 @@ class Run:
         if not self._directory.locked and (self.output.rows.buffered or self.output.documents.wanted.any):
             try:
                 self.output.tree.make_root()
-                if not self._directory.lock():
+                if not self._lock():
                     return self._wait_for_other()
             except OSError as exc:
                 return self._teller.block(exc)

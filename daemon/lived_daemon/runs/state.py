@@ -233,8 +233,8 @@ class RunState:
         due = Due(summary=True)
         if not new:
             return (due,)
-        counts = ", ".join(f"{event.counts[kind]} {kind}" for kind in new)
-        return Say("journal", f"no room for {counts}; {dropped.WHERE} counts them"), due
+        kinds = " and ".join(new)
+        return Say("journal", f"no room: {kinds} events are dropped; metrics.json counts them in {dropped.WHERE}"), due
 
     def _end(self, event: events.End) -> Iterable[Operation]:
         self.conclude(event.step)

@@ -46,9 +46,16 @@ def is_held(exc: OSError) -> bool:
     return exc.errno in _HELD
 
 
+class RootError(OSError):
+    """The run's own directory cannot be had, whatever the reason: nothing can be written, so everything waits."""
+
+
 def heals(exc: OSError) -> bool:
-    """Whether waiting can mend ``exc``: a full or read-only disk, a permission, too many open files."""
-    return exc.errno in HEALING
+    """Whether waiting can mend ``exc``: a full or read-only disk, a permission, too many open files.
+
+    Nothing of a run is given up because its directory cannot be had.
+    """
+    return isinstance(exc, RootError) or exc.errno in HEALING
 
 
 def at(exc: OSError, path: str) -> OSError:
@@ -99,7 +106,17 @@ class Tree:
     # -- folders -------------------------------------------------------------------------------------------------------
 
     def make_root(self) -> None:
-        """Make the root and what is above it, if need be."""
+        """Make the root and what is above it, if need be.
+
+        Raises:
+            RootError: it cannot be made.
+        """
+        try:
+            self._make_root()
+        except OSError as exc:
+            raise RootError(exc.errno, exc.strerror, self.root) from exc
+
+    def _make_root(self) -> None:
         missing = []
         path = self.root
         while not os.path.isdir(path):
@@ -120,8 +137,10 @@ class Tree:
         try:
             now, then = os.stat(self.root), os.fstat(fd)
             same = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             same = False
+        except OSError:
+            same = True  # nobody can tell: what is open is written into
         if not same:
             self.close()
         return same
@@ -144,7 +163,7 @@ class Tree:
             self._forget(path)  # it was removed behind our back: make it anew
         if not path:
             self.make_root()
-            fd = self._open(self.root, _FOLDER & ~os.O_NOFOLLOW)
+            fd = self._open_root()
         else:
             above, _, name = path.rpartition("/")
             fd = self._open_folder(self.folder(above), name, path)
@@ -168,6 +187,12 @@ class Tree:
         """Close a folder."""
         os.close(self._folders.pop(path))
         self._unsynced.discard(path)
+
+    def _open_root(self) -> int:
+        try:
+            return self._open(self.root, _FOLDER & ~os.O_NOFOLLOW)
+        except OSError as exc:
+            raise RootError(exc.errno, exc.strerror, self.root) from exc
 
     def _open_folder(self, above: int, name: str, path: str) -> int:
         try:
@@ -226,7 +251,7 @@ class Tree:
                 return write(self.folder(above), name)
             except FileNotFoundError as exc:
                 error = exc
-            except UnsafePathError:
+            except (UnsafePathError, RootError):
                 raise
             except OSError as exc:
                 raise at(exc, os.path.join(self.root, path)) from exc

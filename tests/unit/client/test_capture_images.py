@@ -31,17 +31,24 @@ _DTYPES = ["?", "u1", "i1", "<u2", ">u2", "<i2", ">i4", "<u4", "<i8", "<f2", "<f
 @pytest.mark.parametrize("shape", _SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", _DTYPES)
 def test_arrays_are_taken_exactly_when_pillow_can_make_an_image_of_them(dtype: str, shape: tuple[int, ...]) -> None:
-    """The check at the call, made without Pillow, agrees with Pillow."""
+    """The check at the call, made without Pillow, agrees with Pillow. A GIF is what takes all of them."""
     array = np.zeros(shape, dtype)
     try:
         Image.fromarray(array)
     except (TypeError, ValueError, IndexError):
         with pytest.raises(InvalidDataTypeError):
-            capture_image("a.png", array)
+            capture_image("a.gif", array)
     else:
-        name, form, info, data = capture_image("a.png", array)
-        assert (name, form, data) == ("a.png", "array", array.tobytes())
+        name, form, info, data = capture_image("a.gif", array)
+        assert (name, form, data) == ("a.gif", "array", array.tobytes())
         assert info == {"dtype": array.dtype.str, "shape": list(shape)}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jpeg"])
+def test_floats_that_no_format_has_a_place_for_are_refused_at_the_call(name: str) -> None:
+    """With what makes bytes of them, for the two ranges that there are."""
+    with pytest.raises(InvalidDataTypeError, match=r"\(255 \* array\).*np.clip"):
+        capture_image(name, np.zeros((4, 5)))
 
 
 @pytest.mark.parametrize(

@@ -285,10 +285,10 @@ def test_runs_go_one_after_the_other_and_the_producers_of_one_together(
     assert going.over
     assert going.kept == 0
     assert capsys.readouterr().out.splitlines() == [
-        "/ranks: all in the tree (0.0 MB, sent to tcp://a:1)",
-        "/ranks: all in the tree (0.0 MB, sent to tcp://a:1)",
-        "/runs/4: all in the tree (0.0 MB, sent to tcp://b:1)",
-        "/runs/3: all in the tree (0.0 MB, sent to tcp://a:1)",
+        "/ranks: all in the tree (0.0 kB, sent to tcp://a:1)",
+        "/ranks: all in the tree (0.0 kB, sent to tcp://a:1)",
+        "/runs/4: all in the tree (0.0 kB, sent to tcp://b:1)",
+        "/runs/3: all in the tree (0.0 kB, sent to tcp://a:1)",
     ]
 
 
@@ -330,9 +330,10 @@ def test_after_its_time_everything_is_left_where_it_is(
     assert numbers(sent) == [1]
     assert sent[0].left_alone
     said = capsys.readouterr()
-    assert said.out == "recovering 2 journals, 0.0 MB\n"
+    assert said.out == "recovering 2 journals, 0.0 kB\n"
     for one in chosen:
-        assert f"{one.name}: not all of it was in the tree after 0 s; what is left is kept in {one.folder}" in said.err
+        why = "not all of it was in the tree after 0 s, for nobody answers at tcp://a:1"
+        assert f"{one.name}: {why}; what is left is kept in {one.folder}" in said.err
 
 
 def test_a_trainers_environment_does_not_go_elsewhere_unsaid(

@@ -62,7 +62,10 @@ ARTIFACT = events.Artifact(NOW, 1, "/w/m.pt", "m.pt", "/home/0-m.pt", {"name": "
         (events.Make(NOW, 1, "summary"), [op.Due(summary=True)]),
         (
             events.Dropped(NOW, None, {"Image": 2}, 99),
-            [op.Say("journal", "no room for 2 Image; lived/dropped counts them"), op.Due(summary=True)],
+            [
+                op.Say("journal", "no room: Image events are dropped; metrics.json counts them in lived/dropped"),
+                op.Due(summary=True),
+            ],
         ),
         (events.End(NOW, None), [op.Finish()]),
     ],

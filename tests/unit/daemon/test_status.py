@@ -140,14 +140,14 @@ def test_a_given_endpoint_is_asked_instead(tmp_path: Path) -> None:
 
 
 def test_without_a_daemon_the_runs_are_read_from_the_home(tmp_path: Path) -> None:
-    """Runs that were written down are shown, what is going on first and the latest of a kind first."""
+    """Runs that were written down are shown, what is going on first and then the latest."""
     write_run(tmp_path, "1", json.dumps(run("/old", updated="2024-01-01T00:00:00+00:00")))
     write_run(tmp_path, "2", json.dumps(run("/new", updated="2024-05-01T00:00:00+00:00")))
     write_run(tmp_path, "3", json.dumps(run("/bad", "crashed")))
     write_run(tmp_path, "4", "{half")
     found = status.gather(str(tmp_path), None)
     assert found.daemon is None
-    assert [one["directory"] for one in found.runs] == ["/bad", "/new", "/old"]
+    assert [one["directory"] for one in found.runs] == ["/new", "/bad", "/old"]
     assert len(found.notes) == 1
     assert os.path.join("4", "run.json") in found.notes[0]
 

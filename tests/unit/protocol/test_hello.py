@@ -51,13 +51,14 @@ def test_a_rank_that_cannot_be_is_refused(ranks: dict[str, Any]) -> None:
         {**RUN, "end": "5"},
         {**RUN, "end": True},
         {**RUN, "dropped": 1},
+        {**RUN, "run_id": "../x"},
         {**RUN, "dropped": {"a": -1}},
         {**RUN, "dropped": {1: 1}},
     ],
 )
 def test_what_is_no_hello_is_refused(run: object) -> None:
     """Something that is no map, that ends where no stream can, or that has dropped what cannot be counted."""
-    with pytest.raises(ValueError, match=r"whose it is|no position|no count"):
+    with pytest.raises(ValueError, match=r"whose it is|no position|no count|has a slash"):
         hello.check_hello(run)
 
 

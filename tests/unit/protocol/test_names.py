@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lived_protocol.errors import InvalidNameError, ProtocolError
-from lived_protocol.names import MAX_COMPONENT_BYTES, MAX_NAME_BYTES, check_name
+from lived_protocol.names import MAX_COMPONENT_BYTES, MAX_NAME_BYTES, check_name, check_run_id
 
 #: Text that is rich in what makes a path dangerous.
 TRICKY = st.text(st.sampled_from([*"./\\\0a\nü~ ", "\ud800"]) | st.characters(), max_size=40)
@@ -65,6 +65,15 @@ def test_the_limits_are_bytes_and_the_suffix_counts_for_the_last_component_alone
     assert check_name(whole)
     with pytest.raises(InvalidNameError):
         check_name(f"{whole}/b")
+
+
+@pytest.mark.parametrize("run_id", ["", ".", "..", "a/b", "../x", "a\0", "\udcff", "x" * 129])
+def test_a_run_id_that_would_be_a_path_is_refused(run_id: str) -> None:
+    """A folder is called by it, beside the run's directory; so it is one plain component."""
+    with pytest.raises(InvalidNameError, match="run id"):
+        check_run_id(run_id)
+    assert check_run_id("none") == "none"
+    assert check_run_id("2024-01-01 a@b:é") == "2024-01-01 a@b:é"
 
 
 def test_a_long_name_is_shortened_in_the_error() -> None:
