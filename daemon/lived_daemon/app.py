@@ -92,6 +92,8 @@ class _Daemon:
         logger.info("leaving")
         self._registry.close(WIND_UP_SECONDS)
         self._receiver.close()
+        if self._lock.stands:  # else the socket may be the next daemon's by now
+            _remove_socket(self._settings.endpoint)
         signal.set_wakeup_fd(-1)
         self._outbox.close()
 
@@ -120,6 +122,13 @@ class _Daemon:
     def _status(self) -> dict[str, Any]:
         daemon = {"pid": os.getpid(), "endpoint": self._receiver.address, "version": __version__}
         return {"daemon": daemon, "runs": self._registry.status()}
+
+
+def _remove_socket(endpoint: str) -> None:
+    """Nobody is to find the socket of a daemon that has left; one that was killed leaves its own to the next."""
+    if endpoint.startswith("ipc://"):
+        with contextlib.suppress(OSError):
+            os.unlink(endpoint.removeprefix("ipc://"))
 
 
 def _open_log(settings: Settings) -> None:

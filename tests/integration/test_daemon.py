@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -144,7 +145,11 @@ def test_an_idle_daemon_leaves_and_is_started_again(start_trainer: Start, tmp_pa
     trainer = start_trainer(LIVED_IDLE_SECONDS="3")
     trainer.do(f"{OPEN}; {ONE_ROW}; live.end()")
     first = only_daemon(lived_home)
+    (lock,) = lived_home.glob("daemons/*.lock")
+    socket_path = Path(json.loads(lock.read_text(encoding="utf-8"))["endpoint"].removeprefix("ipc://"))
+    assert socket_path.exists()
     eventually(lambda: not daemons_of(lived_home), "the idle daemon has left")
+    assert not socket_path.exists(), "it has taken its socket with it"
     trainer.do(f"{OPEN}; live.log_metric('loss', 7.0); live.end()")
     assert rows(tmp_path / "work" / "run", "loss") == ["0\t7.0"]
     assert only_daemon(lived_home) != first
