@@ -184,13 +184,16 @@ def encode_log(noted: Iterable[Noted]) -> bytes:
     return b"".join(json.dumps(list(one)).encode() + b"\n" for one in noted)
 
 
-def decode_log(content: bytes) -> dict[str, Noted]:
-    """What the log says there is, by path; a line that was not finished is not said.
+def decode_log(content: bytes) -> tuple[dict[str, Noted], set[str]]:
+    """What the log says there is, by path, and at which paths all that stood there before this run is gone.
+
+    A line that was not finished is not said.
 
     Raises:
         ValueError: a line is not one.
     """
     found: dict[str, Noted] = {}
+    cleared: set[str] = set()
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
         try:
             path, size, made, producer = json.loads(line)
@@ -198,8 +201,14 @@ def decode_log(content: bytes) -> dict[str, Noted]:
         except (ValueError, TypeError) as exc:
             raise ValueError(f"line {number} is damaged: {exc}") from exc
         if one.digest is None:
-            for gone in [known for known in found if known == one.path or known.startswith(f"{one.path}/")]:
+            cleared.add(one.path)
+            for gone in below(one.path, found):
                 del found[gone]
         else:
             found[one.path] = one
-    return found
+    return found, cleared
+
+
+def below(path: str, paths: Iterable[str]) -> list[str]:
+    """Of ``paths``, ``path`` itself and what is below it."""
+    return [each for each in paths if each == path or each.startswith(f"{path}/")]

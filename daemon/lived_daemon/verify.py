@@ -10,6 +10,7 @@ files) is nobody's business here.
 
 from __future__ import annotations
 
+import glob
 import itertools
 import os
 import stat
@@ -22,7 +23,8 @@ from zlib import crc32
 from lived_protocol import places
 
 from lived_daemon import checkpoint
-from lived_daemon.receipt import Appended, Noted, decode_log, digest_of, files_below
+from lived_daemon.receipt import Appended, Noted, below, decode_log, digest_of, files_below
+from lived_daemon.status import read_json
 from lived_daemon.writers.clearing import OUTPUTS
 
 _CHUNK = 1 << 20
@@ -56,6 +58,8 @@ class Kept:
     producers: dict[str, dict[str, int]]
     documents: dict[str, list[Any]]
     files: dict[str, Noted]
+    #: Where it has replaced all that was there before.
+    cleared: set[str]
 
 
 @dataclass
@@ -108,10 +112,10 @@ def verify(home: str, directory: str, run_id: str | None = None) -> Verdict:
             "only what came later is verified"
         )
     _verify_rows(chain, root, verdict)
-    _verify_files(chain, root, verdict)
+    expected = _expected_files(chain)
+    _verify_files(expected, root, verdict)
     if not chain[0].resumed:
-        known = {path for kept in chain for path in (*kept.rows, *kept.files, *kept.documents)}
-        verdict.differences += _extra(root, known)
+        verdict.differences += _extra(root, {path for kept in chain for path in kept.rows} | expected.keys())
     verdict.differences.sort(key=lambda one: (one.path, one.kind))
     return verdict
 
@@ -139,6 +143,7 @@ def _chain(home: str, root: str, run_id: str | None) -> list[Kept]:
             f"nothing is known of a run in {root}: the receipt is in the LIVED_HOME of the daemon that wrote it "
             f"(here: {home}), for the latest {checkpoint.MAX_REMEMBERED} runs. For a tree that was moved, give --run"
         )
+    _refuse_unfinished(home, root, here)
     chain: list[Kept] = []
     for status in reversed(here):
         if status.get("state") == "active":
@@ -152,6 +157,22 @@ def _chain(home: str, root: str, run_id: str | None) -> list[Kept]:
     return chain
 
 
+def _refuse_unfinished(home: str, root: str, here: list[dict[str, Any]]) -> None:
+    """Raise if a journal is left of one of the runs ``here``, or of one that has begun in ``root`` since."""
+    known = {status.get("id") for status in here}
+    last = int(here[-1].get("opened") or 0)
+    for folder in glob.glob(os.path.join(glob.escape(home), "journal", "*")):
+        run = read_json(os.path.join(folder, "producer.json"))
+        if not isinstance(run, dict) or run.get("directory") != root:
+            continue
+        opened = run.get("opened")
+        if run.get("run_id") in known or (isinstance(opened, int) and opened > last):
+            raise UnverifiableError(
+                f"run {run.get('run_id')} in {root} is not finished, for there is a journal of it: `lived status` "
+                "shows how far it is, and if its trainer is gone, `lived recover` finishes it"
+            )
+
+
 def _read(home: str, status: dict[str, Any]) -> Kept:
     folder = places.run_folder(home, status["key"])
     path = os.path.join(folder, "checkpoint")
@@ -159,10 +180,11 @@ def _read(home: str, status: dict[str, Any]) -> Kept:
         with open(path, "rb") as file:
             cut = checkpoint.decode(file.read())
         files: dict[str, Noted] = {}
+        cleared: set[str] = set()
         path = os.path.join(folder, checkpoint.FILES_LOG)
         if os.path.exists(path):
             with open(path, "rb") as file:
-                files = decode_log(file.read())
+                files, cleared = decode_log(file.read())
         receipt = cut.receipt
         rows = {name: Appended(*entry) for name, entry in receipt.get("rows", {}).items()}
     except (OSError, ValueError, TypeError) as exc:
@@ -179,6 +201,7 @@ def _read(home: str, status: dict[str, Any]) -> Kept:
         receipt.get("producers", {}),
         receipt.get("documents", {}),
         files,
+        cleared,
     )
 
 
@@ -213,7 +236,7 @@ def _compare_rows(root: str, path: str, stretches: list[tuple[Appended, int]], l
     total = sum(one.rows for one, _ in stretches)
     wrong = _no_file(full)
     if wrong is not None:
-        return Difference("missing", path, f"{wrong}; {_rows(total)} were written")
+        return Difference("missing", path, f"{wrong}; written: {_rows(total)}")
     before = sum(one.before for one, _ in stretches)
     if before:
         return Difference("changed", path, f"somebody else changed it during the run, when {_rows(before)} stood in it")
@@ -268,11 +291,19 @@ def _rows(count: int) -> str:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _verify_files(chain: list[Kept], root: str, verdict: Verdict) -> None:
+def _expected_files(chain: list[Kept]) -> dict[str, tuple[int, str]]:
+    """Size and digest of every file that is to be there."""
     expected: dict[str, tuple[int, str]] = {}
     for kept in chain:
+        for path in kept.cleared:
+            for gone in below(path, expected):
+                del expected[gone]
         expected |= {path: (one.size, str(one.digest)) for path, one in kept.files.items()}
         expected |= {path: (int(size), str(made)) for path, (size, made) in kept.documents.items()}
+    return expected
+
+
+def _verify_files(expected: dict[str, tuple[int, str]], root: str, verdict: Verdict) -> None:
     verdict.files = len(expected)
     for path, wanted in sorted(expected.items()):
         full = os.path.join(root, path)

@@ -21,10 +21,12 @@ from fault_kit import (
     assert_as_acknowledged,
     daemon_log,
     fill,
+    kill_daemon,
     numbered,
     pixel,
     read_json,
     rows,
+    run_status,
     wait_until,
 )
 from lived import Live
@@ -182,6 +184,46 @@ def test_a_directory_that_goes_under_the_daemon_is_made_anew(how: str, here: Pat
         moved_ones = [row for times in range(3) for row in rows(Path(f"{moved}{times}"), "loss")]
         assert moved_ones + landed == numbered(1000)
     assert f"{run} was removed or renamed" in daemon_log(lived_home)
+
+
+def test_a_folder_in_the_place_of_rows_costs_a_daemon_that_starts_nothing_else(here: Path, lived_home: Path) -> None:
+    """It cannot be cut back; all other metrics land, and the run ends."""
+    live = Live("run", report=None)
+    live.log_metric("bad", 0.0)
+    live.log_metric("good", 0.0)
+    live.next_step()
+    live.flush(PATIENCE)
+    (here / "run" / "plots" / "metrics" / "bad.tsv").unlink()
+    (here / "run" / "plots" / "metrics" / "bad.tsv").mkdir()
+    kill_daemon(lived_home)
+    for step in range(1, 100):
+        live.log_metric("good", float(step))
+        live.log_metric("new", float(step))
+        live.next_step()
+    live.end()
+    assert rows(here / "run", "good") == numbered(100)
+    assert rows(here / "run", "new") == numbered(100)[1:]
+    assert (run_status(lived_home, here / "run") or {})["state"] == "ended"
+
+
+def test_a_file_beside_the_directory_loses_nothing_of_the_run_that_is_put_there(
+    start: StartTrainer, here: Path, lived_home: Path
+) -> None:
+    """What the earlier of two runs logs on goes to ``{dir}@{run id}``, once a file of that name is out of its way."""
+    live = Live("run", report=None, run_id="mine")
+    live.log_metric("loss", 0.0)
+    live.flush(PATIENCE)
+    (here / "run@mine").touch()
+    start("visit", "run").finish()
+    for step in range(1, 50):
+        live.step = step
+        live.log_metric("loss", float(step))
+    wait_until(lambda: _about(live, "run@mine"), "it is said")
+    with pytest.raises(TimeoutError):
+        live.flush(1.5)
+    (here / "run@mine").unlink()
+    live.end()
+    assert rows(here / "run@mine", "loss") == numbered(50)[1:]
 
 
 def test_a_directory_that_cannot_be_had_loses_nothing(here: Path, lived_home: Path) -> None:

@@ -290,3 +290,43 @@ def test_twelve_trainers_that_race_start_one_daemon(tmp_path: Path, lived_home: 
     assert len(daemons_of(lived_home)) == 1
     (log,) = (lived_home / "log").glob("daemon-*.log")
     assert log.read_text(encoding="utf-8").count(" serves ") == 1
+
+
+LOGS_ON = """
+import sys, time, lived
+live = lived.Live("run", report=None)
+for number in range(300):
+    live.log_metric("loss", float(number))
+    live.next_step()
+    if number == 50:
+        print("fifty", flush=True)
+    time.sleep(0.003)
+live.end()
+print(live.run_id)
+"""
+
+
+def test_a_run_that_resumes_beside_a_living_one_takes_the_directory_at_once(tmp_path: Path, lived_home: Path) -> None:
+    """What the living one logs meanwhile is not waited for: it lands beside, and no row of the two is lost."""
+    command = [sys.executable, "-c", LOGS_ON]
+    env = environment(lived_home)
+    first = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "fifty\n"
+        done = subprocess.run(
+            [sys.executable, "-c", AGAIN, "resume", "5"],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        out, _ = first.communicate(timeout=PATIENCE)
+    finally:
+        first.kill()
+        first.wait()
+    beside = rows(tmp_path / f"run@{out.strip()}", "loss")
+    landed = rows(tmp_path / "run", "loss")
+    own = [f"{number}\t{float(number)}" for number in range(300)]
+    taken = len(own) - len(beside)
+    assert own[taken:] == beside
+    assert taken > 50
+    assert landed == [f"{step}\t{float(step)}" for step in range(taken + 5)]

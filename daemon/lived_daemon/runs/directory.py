@@ -6,6 +6,8 @@ import os
 import threading
 from typing import Any
 
+from lived_protocol.names import MAX_COMPONENT_BYTES
+
 from lived_daemon import system
 
 
@@ -65,7 +67,7 @@ class Directory:
 
         From now on this one's is beside it.
         """
-        self.moved_to(f"{self._taken}@{self._run_id}", time, positions)
+        self.moved_to(_beside(self._taken, self._run_id), time, positions)
 
     def moved_to(self, path: str, ignore_before: int, ignore_until: dict[str, int]) -> None:
         """The directory is ``path``, as it was decided before."""
@@ -81,3 +83,10 @@ class Directory:
             dvc_file = os.path.join(self.path, "dvc.yaml")
         ignored = {"ignore_before": self.ignore_before, "ignore_until": self.ignore_until}
         return {**run, "directory": self.path, "dvc_file": dvc_file, **ignored}
+
+
+def _beside(path: str, run_id: str) -> str:
+    """``{path}@{run id}``; a long name gives way, as no file system has more than so many bytes for it."""
+    above, name = os.path.split(path)
+    room = MAX_COMPONENT_BYTES - len(os.fsencode(run_id)) - 1
+    return os.path.join(above, f"{os.fsencode(name)[:room].decode(errors='ignore')}@{run_id}")

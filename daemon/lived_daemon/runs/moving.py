@@ -70,8 +70,8 @@ class Moving:
             self._logged = {feed.producer: logged(feed) for feed in feeds}
             for feed in feeds:
                 self._intake.read_along(feed)
-        if any(feed.rest is not None or (feed.frames and not self._is_later(feed, move)) for feed in feeds):
-            return False
+        if any(not self._is_later(feed, move) if feed.frames else feed.rest is not None for feed in feeds):
+            return False  # what is read from disk may go on beyond the moment: what is behind it is not waited for
         return self._run.output is None or (self._drain() and self._run.sync())
 
     def _is_later(self, feed: Feed, move: Move) -> bool:

@@ -267,30 +267,26 @@ class Run:
     # -- output --------------------------------------------------------------------------------------------------------
 
     def _open_output(self) -> bool:
-        """Be ready to write; False while another daemon has the directory."""
+        """Be ready to write; False while another daemon has the directory.
+
+        Raises:
+            RootError: something is in the way, which concerns all of the run, and not the event at hand alone.
+        """
         output = Output(self.state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._teller.say)
         try:
             output.tree.make_root()
-            locked = self._lock()
-        except OSError:
-            output.close()
-            raise
-        if not locked:
-            output.close()
-            return self._wait_for_other()
-        if not self._cuts.is_current:
-            output.close()
-            raise OvertakenError
-        output.rows.cut_back()
-        self.output = output
-        return True
-
-    def _lock(self) -> bool:
-        """Have the directory, which was made; False while another daemon has it."""
-        try:
-            return self._directory.lock()
+            if not self._directory.lock():
+                return self._wait_for_other()
+            if not self._cuts.is_current:
+                raise OvertakenError
+            output.rows.cut_back()
+            self.output = output
         except OSError as exc:
-            raise RootError(exc.errno, exc.strerror, self._directory.path) from exc
+            raise RootError(exc.errno, exc.strerror, exc.filename or self._directory.path) from exc
+        finally:
+            if self.output is not output:
+                output.close()
+        return True
 
     def _wait_for_other(self) -> bool:
         path = self._directory.path
@@ -313,10 +309,10 @@ class Run:
         if not self._directory.locked and (self.output.rows.buffered or self.output.documents.wanted.any):
             try:
                 self.output.tree.make_root()
-                if not self._lock():
+                if not self._directory.lock():
                     return self._wait_for_other()
             except OSError as exc:
-                return self._teller.block(exc)
+                return self._teller.block(RootError(exc.errno, exc.strerror, exc.filename or self._directory.path))
         trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
         return trouble is None or self._teller.block(trouble)
 

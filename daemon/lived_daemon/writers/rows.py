@@ -185,8 +185,8 @@ class RowWriter:
             if size is not None and size > length:
                 try:
                     fd = self._tree.open_append(path, truncate=False)
-                except UnsafePathError:
-                    continue  # somebody put a link there; rows for it are refused when they come
+                except (UnsafePathError, IsADirectoryError):
+                    continue  # somebody put something else there; rows for it are refused when they come
                 try:
                     os.ftruncate(fd, length)
                     if self._tree.fsync:  # it may get no row any more, and so would never be synced

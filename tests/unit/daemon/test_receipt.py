@@ -63,7 +63,7 @@ def test_the_last_line_on_a_path_holds(written: list[tuple[str, bytes]]) -> None
     receipt = Receipt()
     for path, content in written:
         receipt.replaced(path, content, ONE)
-    found = decode_log(encode_log(receipt.take_noted()) + b'["torn", 1')
+    found, _ = decode_log(encode_log(receipt.take_noted()) + b'["torn", 1')
     expected = {path: Noted(path, len(content), digest(content), ONE.hex()) for path, content in written}
     assert found == expected
     assert receipt.take_noted() == []
@@ -81,11 +81,12 @@ def test_a_copied_folder_takes_the_place_of_all_that_was_there(tmp_path: Path) -
     (folder / "old.bin").unlink()
     (folder / "new.bin").write_bytes(b"new")
     receipt.copied(str(tmp_path), "artifacts/model", ONE)
-    found = decode_log(encode_log(receipt.take_noted()))
+    found, cleared = decode_log(encode_log(receipt.take_noted()))
     assert {path: one.digest for path, one in found.items()} == {
         "artifacts/model/new.bin": digest(b"new"),
         "artifacts/model2": digest(b"other"),
     }
+    assert cleared == {"artifacts/model", "artifacts/model2"}
     assert digest_of(str(folder / "new.bin")) == (3, digest(b"new"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,37 @@ def test_what_was_changed_between_two_runs_is_found(ran: Ran) -> None:
     ran.run(rows=1, resume=True)
     (found,) = ran.differences()
     assert found == Difference("changed", ROWS, "somebody else changed it between two runs")
+
+
+def test_a_folder_that_a_resumed_run_has_replaced_has_the_files_of_the_later_one(ran: Ran) -> None:
+    """What the earlier one had copied there is not missing."""
+    folder = ran.path("artifacts/model")
+    for names in (("a", "b"), ("a",)):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text(name)
+        receipt = Receipt()
+        receipt.copied(str(ran.root), "artifacts/model", PRODUCER)
+        ran.runs += 1
+        ran.remember(f"run{ran.runs}", receipt, "ended", resume=True)
+    assert ran.differences() == []
+    (folder / "a").unlink()
+    assert [one[:2] for one in ran.differences()] == [("missing", "artifacts/model/a")]
+
+
+@pytest.mark.parametrize(("run_id", "opened"), [("run1", 1), ("later", 2)])
+def test_a_run_of_which_there_is_a_journal_is_not_finished(ran: Ran, run_id: str, opened: int) -> None:
+    """Also one that has begun in the directory, and is not known yet; one that has another directory does not count."""
+    folder = ran.home / "journal" / "00"
+    folder.mkdir(parents=True)
+    said = {"run_id": run_id, "directory": str(ran.root), "opened": opened}
+    (folder / "producer.json").write_text(json.dumps({**said, "directory": "/elsewhere"}))
+    assert ran.differences() == []
+    (folder / "producer.json").write_text(json.dumps(said))
+    with pytest.raises(UnverifiableError, match=f"run {run_id} in .* is not finished, for there is a journal"):
+        verify(str(ran.home), str(ran.root))
 
 
 def test_rows_of_runs_that_are_forgotten_are_left_alone(ran: Ran) -> None:
