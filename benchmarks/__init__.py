@@ -1,0 +1,1 @@
+"""What lived costs, question by question, beside other loggers: ``python -m benchmarks``."""
