@@ -51,6 +51,7 @@ class Recorder:
         self._on_tick = on_tick
         self._fault_kinds: set[str] = set()
         self._lock = threading.RLock()
+        self._ending = threading.RLock()
         self._producer: Producer | None = None
         fork.join(self)  # before the lock is ever held: a child forked meanwhile could never have it
         if joins:
@@ -126,6 +127,10 @@ class Recorder:
 
     def end(self, step: int | None) -> None:
         """End the run: return when all of it is in the tree, or nobody can be waited for."""
+        with self._ending:  # another thread that ends it too comes behind, with what was logged meanwhile
+            self._end(step)
+
+    def _end(self, step: int | None) -> None:
         with self._lock:
             producer = self.producer()
             producer.append(events.End(time_ns(), step))
@@ -194,6 +199,7 @@ class Recorder:
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's producer is ours."""
         self._lock = threading.RLock()
+        self._ending = threading.RLock()
         if self._producer is not None:
             self._producer.journal.disown()
         self._detach()

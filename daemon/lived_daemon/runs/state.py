@@ -234,7 +234,7 @@ class RunState:
         if not new:
             return (due,)
         kinds = " and ".join(new)
-        return Say("journal", f"no room: {kinds} events are dropped; metrics.json counts them in {dropped.WHERE}"), due
+        return Say("journal", f"no room for {kinds} events; metrics.json counts them in {dropped.WHERE}"), due
 
     def _end(self, event: events.End) -> Iterable[Operation]:
         self.conclude(event.step)

@@ -182,7 +182,7 @@ def _is_segment(path: Any, **_: Any) -> bool:
     return str(path).endswith(".seg")
 
 
-def _places(stage: Stage) -> dict[str, Callable[[], None]]:
+def _places(stage: Stage) -> dict[str, Callable[[], object]]:
     """What each fault does to a daemon that starts."""
     from lived_daemon import checkpoint
     from lived_daemon.dvc.process import DvcProcess
@@ -193,7 +193,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], None]]:
     post = (receiver.Outbox, "post", stage)
     return {
         "received": lambda: after(intake.Intake, "_accept", stage),
-        "applied": lambda: after(run.Run, "apply", stage),
+        "applied": lambda: (after(run.Run, "apply", stage), after(run.Run, "apply_metrics", stage)),
         "half a row": lambda: half_row(stage),
         "rows written": lambda: after(rows.RowWriter, "flush", stage),
         "half an image": lambda: half_written(stage, (".png",)),
@@ -241,7 +241,7 @@ def _recover_places(stage: Stage) -> dict[str, Callable[[], None]]:
     }
 
 
-def _places_here() -> Callable[[Stage], dict[str, Callable[[], None]]] | None:
+def _places_here() -> Callable[[Stage], dict[str, Callable[[], object]]] | None:
     """What can happen to this process."""
     program = sys.orig_argv[1:4]
     if program[:2] == ["-m", "lived_daemon"] or program == ["-m", "lived_daemon.cli", "serve"]:

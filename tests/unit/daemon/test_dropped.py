@@ -63,7 +63,7 @@ def test_a_kind_is_said_the_first_time_and_the_summary_is_due_each_time() -> Non
     """Per producer; what is known already wants nothing."""
     state = begun()
     due = op.Due(summary=True)
-    said = op.Say("journal", "no room: Image events are dropped; metrics.json counts them in lived/dropped")
+    said = op.Say("journal", "no room for Image events; metrics.json counts them in lived/dropped")
     assert drop(state, ONE, Image=2) == [said, due]
     assert drop(state, ONE, Image=2) == []
     assert drop(state, ONE, Image=3) == [due]

@@ -63,7 +63,7 @@ ARTIFACT = events.Artifact(NOW, 1, "/w/m.pt", "m.pt", "/home/0-m.pt", {"name": "
         (
             events.Dropped(NOW, None, {"Image": 2}, 99),
             [
-                op.Say("journal", "no room: Image events are dropped; metrics.json counts them in lived/dropped"),
+                op.Say("journal", "no room for Image events; metrics.json counts them in lived/dropped"),
                 op.Due(summary=True),
             ],
         ),
