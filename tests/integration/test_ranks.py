@@ -162,6 +162,26 @@ def test_ranks_that_begin_again_under_one_id(again: str, ranks: Callable[..., li
     assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 
+def test_ranks_that_resume_at_different_moments_go_on_from_one_step(
+    ranks: Callable[..., list[Trainer]], start_trainer: Start, tmp_path: Path
+) -> None:
+    """The first is far ahead when the second comes; their loops have the same steps all the same."""
+    run = tmp_path / "work" / "run"
+    everyone(ranks(), LOG + "\nlive.end()")
+    first, second = (
+        start_trainer(LIVED_RUN_ID="together", RANK=rank, WORLD_SIZE="2", DVCLIVE_RESUME="1") for rank in "01"
+    )
+    go_on = "for step in range(live.step, 6):\n live.log_metric('a/loss', step + {rank}.0); live.next_step()"
+    first.do(LIVE)
+    first.do(go_on.replace("{rank}", "0"))
+    first.do("live.flush()")
+    second.do(LIVE)
+    second.do(go_on.replace("{rank}", "1"))
+    everyone([first, second], "live.end()")
+    assert rows(run, "a/loss") == [f"{step}\t{step + 0.5}" for step in range(6)]
+    assert own(run, 1, "a/loss") == [f"{step}\t{step + 1.0}" for step in range(6)]
+
+
 def test_another_job_of_more_ranks_begins_from_nothing(
     start_trainer: Start, ranks: Callable[..., list[Trainer]], tmp_path: Path
 ) -> None:

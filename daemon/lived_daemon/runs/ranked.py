@@ -51,10 +51,20 @@ def apply(state: RunState, event: events.Event, producer: bytes, place: Rank) ->
 
 def join(state: RunState, producer: bytes, place: Rank) -> list[Operation]:
     """A rank begins."""
+    step = state.summary.get("step")
     if state.reduction is None:
         state.reduction = Reduction(place.how, place.world, place.attempt, place.opened)
-    operations = state.log_reduced(state.reduction.join(producer, place))
+        state.reduction.start = step
+    operations = state.log_reduced(state.reduction.join(producer, place, step))
     return operations + _notes(state.reduction)
+
+
+def resumed(reduction: Reduction | None, place: Rank | None, summary: dict[str, Any]) -> dict[str, Any]:
+    """What a producer that resumes is told of ``summary``, the one there is: the step is that of all who resume."""
+    if reduction is None or place is None or not reduction.starts_late(place):
+        return summary
+    told = {key: value for key, value in summary.items() if key != "step"}
+    return told if reduction.start is None else {**told, "step": reduction.start}
 
 
 def lose(state: RunState, reduction: Reduction, producer: bytes) -> list[Operation]:

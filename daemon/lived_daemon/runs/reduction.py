@@ -18,7 +18,8 @@ Decisions:
 6. *A rank's producer is its latest*; children that it forks, and what came before a restart, add values and are not
    waited for (a child takes the place of a parent that has ended). When all ranks have come to their end and one begins
    again, or ranks begin with another size of the world or a further attempt, what was before is reduced, and steps
-   begin anew.
+   begin anew. Those that resume together are all told the same step, however far the first has come since; one that
+   comes back beside living ones is told the latest.
 7. *At most* :data:`MAX_PENDING` *values wait.* Beyond them the oldest steps are reduced without those who are behind,
    which is said; the step that the fastest rank is in waits in any case.
 """
@@ -82,6 +83,8 @@ class Reduction:
         #: Ranks that have taken part since steps began anew, and those that have still to log something.
         self.joined: set[int] = set()
         self.missing: set[int] = set(range(world)) if how is not None else set()
+        #: The last step that the run had completed when steps began anew.
+        self.start: Any = None
         #: The latest reduced value of each metric; and the last step that any has completed since steps began anew.
         self.latest: dict[str, Any] = {}
         self.done: int | None = None
@@ -98,15 +101,15 @@ class Reduction:
 
     # -- who takes part ------------------------------------------------------------------------------------------------
 
-    def join(self, producer: bytes, place: Rank) -> list[AppendRow]:
-        """A producer begins, or begins again."""
+    def join(self, producer: bytes, place: Rank, step: Any = None) -> list[AppendRow]:
+        """A producer begins, or begins again; ``step`` is the last that the run has completed."""
         rows: list[AppendRow] = []
         if place.how != self.how and ("how", place.rank) not in self._told:
             self._told.add(("how", place.rank))
             self.notes.append(f"rank {place.rank} says reduce={place.how!r}; the run has {self.how!r}, which stays")
         earlier = place.attempt < self.attempt or (place.world != self.world and place.opened < self.opened)
         if not earlier and self._is_new_beginning(place):
-            rows = self._begin_anew(place.world, place.attempt, place.opened)
+            rows = self._begin_anew(place.world, place.attempt, place.opened, step)
         main = next((one for one in self.members.values() if one.waited and one.rank == place.rank), None)
         member = self.members[producer] = Member(place.rank, place.opened, place.pid, place.host, place.continues)
         if earlier or (main is not None and (place.continues or place.opened < main.opened)):
@@ -129,7 +132,8 @@ class Reduction:
         """A child logs: where its rank has come to its end, it goes on for it."""
         if any(one.waited and one.rank == member.rank for one in self.members.values()):
             return []
-        rows = self._begin_anew(self.world, self.attempt, member.opened) if self.is_over(member.rank) else []
+        over = self.is_over(member.rank)
+        rows = self._begin_anew(self.world, self.attempt, member.opened, self.done) if over else []
         self._wait_for(member)
         member.at = None
         return rows
@@ -138,17 +142,23 @@ class Reduction:
         """Whether all have come to their end, ``rank`` among them."""
         return rank in self.joined and not self.living
 
+    def starts_late(self, place: Rank) -> bool:
+        """Whether a rank that resumes is one of those that began anew, and has still to join them."""
+        if place.rank in self.joined or self._is_new_beginning(place):
+            return False
+        return place.rank in self.missing or bool(self.living)
+
     def _is_new_beginning(self, place: Rank) -> bool:
         if self.is_over(place.rank):
             return True
         return not place.continues and (place.attempt > self.attempt or place.world != self.world)
 
-    def _begin_anew(self, world: int, attempt: int, opened: int) -> list[AppendRow]:
+    def _begin_anew(self, world: int, attempt: int, opened: int, start: Any) -> list[AppendRow]:
         rows = self._close(None)
         for member in self.members.values():
             member.waited = False
         fresh = Reduction(self.how, world, attempt, opened)
-        fresh.members, fresh.notes, fresh.latest = self.members, self.notes, self.latest
+        fresh.members, fresh.notes, fresh.latest, fresh.start = self.members, self.notes, self.latest, start
         self.__dict__.update(fresh.__dict__)
         return rows
 
@@ -338,6 +348,7 @@ class Reduction:
             "members": {producer: astuple(member) for producer, member in self.members.items()},
             "joined": sorted(self.joined),
             "missing": sorted(self.missing),
+            "start": self.start,
             "latest": self.latest,
             "done": self.done,
             "floor": self.floor,
@@ -352,7 +363,7 @@ class Reduction:
         made = cls(dumped["how"], dumped["world"], dumped["attempt"], dumped["opened"])
         made.members = {producer: Member(*fields) for producer, fields in dumped["members"].items()}
         made.joined, made.missing = set(dumped["joined"]), set(dumped["missing"])
-        made.latest, made.done = dumped["latest"], dumped["done"]
+        made.start, made.latest, made.done = dumped["start"], dumped["latest"], dumped["done"]
         made.floor, made._top = dumped["floor"], dumped["top"]
         made._told = {(what, rank) for what, rank in dumped["told"]}
         for at, filed in dumped["pending"]:

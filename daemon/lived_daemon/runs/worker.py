@@ -20,7 +20,7 @@ from typing import Any
 from lived_daemon import checkpoint
 from lived_daemon.ingest import journals
 from lived_daemon.pool import Job, StoppedError
-from lived_daemon.runs import commands
+from lived_daemon.runs import commands, ranked
 from lived_daemon.runs.cuts import Asked, Cuts
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.documents import read_existing
@@ -189,7 +189,8 @@ class Worker:
         if not feed.hello.get("resume"):
             self.intake.welcome(feed, None)
         elif self._is_ready() and self._is_level(feed):
-            self.intake.welcome(feed, read_existing(self.directory.path).summary)
+            summary = read_existing(self.directory.path).summary
+            self.intake.welcome(feed, ranked.resumed(self._run.state.reduction, feed.rank, summary))
 
     def _is_level(self, feed: Feed) -> bool:
         """Whether what dead producers of this very run logged is in the tree; if not, the client asks again."""

@@ -168,3 +168,29 @@ def test_rows_across_ranks_are_nobody_s_alone() -> None:
     across, own = op.AppendRow("a", NOW, 0, PLOT, 1.5), op.AppendRankRow(1, "a", NOW, 0, PLOT, 2.0)
     run._execute([own, across], PRODUCERS[1])
     assert made == [(own, PRODUCERS[1]), (across, b"")]
+
+
+def test_ranks_that_resume_together_are_told_one_step() -> None:
+    """That at which steps began anew, however far the first has come, over a checkpoint; who comes back, the latest."""
+    state = begun()
+    assert ranked.resumed(state.reduction, place(1), {"step": 3}) == {"step": 3}
+    for rank in range(2):
+        apply(state, events.Step(NOW, 5), rank)
+        apply(state, events.End(NOW, None), rank)
+    assert ranked.resumed(state.reduction, place(0), {"step": 5, "a": 1}) == {"step": 5, "a": 1}
+    ranked.join(state, PRODUCERS[0], place(0))
+    apply(state, events.Step(NOW, 9), 0)
+    state = RunState.load(values.unpack(values.pack(state.dump())))
+    assert ranked.resumed(state.reduction, place(1), {"step": 9, "a": 1}) == {"step": 5, "a": 1}
+    assert ranked.resumed(state.reduction, place(1)._replace(attempt=1), {"step": 9}) == {"step": 9}
+    ranked.join(state, PRODUCERS[1], place(1))
+    assert ranked.resumed(state.reduction, place(1), {"step": 9}) == {"step": 9}
+
+
+def test_ranks_that_resume_where_nothing_is_begin_from_nothing() -> None:
+    """All of them, though one has logged by then."""
+    state = RunState()
+    state.begin(events.Open(NOW, None, dict(RUN)), None)
+    ranked.join(state, PRODUCERS[0], place(0))
+    apply(state, events.Step(NOW, 9), 0)
+    assert ranked.resumed(state.reduction, place(1), {"step": 9, "a": 1}) == {"a": 1}
