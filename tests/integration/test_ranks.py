@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lived_daemon.runs.roll_call import RANK_SECONDS
 from trainers import Trainer, eventually, rows, summary
 
 Start = Callable[..., Trainer]
@@ -240,6 +241,51 @@ def test_a_later_live_of_the_same_ranks_is_a_run_of_its_own(
     assert rows(run, "b") == ["0\t0.5"]
     assert rows(run, "a/loss") == []
     assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+FOLD = "for step in range({steps}):\n live.log_metric('{name}', step + {rank}.0); live.next_step()"
+
+
+def test_the_next_live_of_a_rank_is_not_mixed_with_one_that_others_have_still_to_end(
+    ranks: Callable[..., list[Trainer]], tmp_path: Path
+) -> None:
+    """Cross-validation under one id, where rank 0 is always the first: each run is reduced across both."""
+    run = tmp_path / "work" / "run"
+    first, second = trainers = ranks()
+    everyone(trainers, FOLD.replace("{name}", "a").replace("{steps}", "2"))
+    first.do("live.end()")
+    first.do(LIVE)
+    first.do(FOLD.replace("{name}", "b").replace("{steps}", "3").replace("{rank}", "0"))
+    second.do("live.log_metric('a', 9.0); live.flush()")
+    assert rows(run, "a") == ["0\t0.5", "1\t1.5"]
+    second.do("live.end()")
+    second.do(LIVE)
+    second.do(FOLD.replace("{name}", "b").replace("{steps}", "3").replace("{rank}", "1"))
+    everyone(trainers, "live.end()")
+    assert rows(run, "b") == ["0\t0.5", "1\t1.5", "2\t2.5"]
+    assert rows(run, "a") == []
+    assert summary(run) == {"step": 2, "b": 2.5}
+    assert [trainer.said() for trainer in trainers] == ["", ""]
+
+
+def test_the_end_of_a_run_that_the_next_has_moved_aside_waits_for_nobody_who_has_ended(
+    ranks: Callable[..., list[Trainer]], tmp_path: Path
+) -> None:
+    """Under torchrun's id: what one rank has still to log lands beside, and it is in time for the next run."""
+    run = tmp_path / "work" / "run"
+    first, second = trainers = ranks(LIVED_RUN_ID="", TORCHELASTIC_RUN_ID="none")
+    everyone(trainers, FOLD.replace("{name}", "a").replace("{steps}", "2"))
+    first.do("live.end()")
+    first.do(LIVE + "; live.log_metric('b', 1.0); live.next_step(); live.flush()")
+    second.do("live.log_metric('a', 9.0); live.next_step()")
+    started = time.monotonic()
+    second.do("live.end()")
+    assert time.monotonic() - started < RANK_SECONDS - 2
+    second.do(LIVE + "; live.log_metric('b', 2.0); live.next_step()")
+    everyone(trainers, "live.end()")
+    assert rows(run, "b") == ["0\t1.5"]
+    assert rows(run.with_name("run@none"), "a") == ["2\t9.0"]
+    assert own(run.with_name("run@none"), 1, "a") == ["2\t9.0"]
 
 
 def test_an_artifact_of_another_rank_is_left_out_and_said(ranks: Callable[..., list[Trainer]], tmp_path: Path) -> None:

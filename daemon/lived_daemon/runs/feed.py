@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ class Feed:
 
     ``frames`` holds what has arrived and is not applied yet. ``member`` is False for a producer that joined by fork,
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
-    or empty. ``rank`` is its place in a world of several; ``held`` says that its end waits for others of that.
+    or empty. ``rank`` is its place in a world of several; ``held`` says that its end, or its beginning, waits for
+    others of that. ``since`` is when it has greeted, in monotonic seconds.
     ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
     ``dropped`` is what it had no room for, where they know that too.
     ``lost`` is from where to where its journal has nothing any more.
@@ -42,6 +44,7 @@ class Feed:
     rewound: bool = False
     rank: Rank | None = None
     held: bool = False
+    since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.rank = rank_of(self.hello)

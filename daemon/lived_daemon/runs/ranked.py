@@ -148,9 +148,10 @@ def _drop(state: RunState, _: Reduction, event: events.Dropped, producer: bytes,
     return state.apply(event, producer)
 
 
-def _end(state: RunState, reduction: Reduction, event: events.End, producer: bytes, _: int) -> list[Operation]:
-    operations = state.log_reduced(reduction.leave(producer, died=False))
-    return operations + list(state.apply(event))
+def _end(state: RunState, reduction: Reduction, event: events.End, producer: bytes, rank: int) -> list[Operation]:
+    known = producer in reduction.members
+    rows = reduction.leave(producer, died=False) if known else reduction.excuse(rank)
+    return state.log_reduced(rows) + list(state.apply(event))
 
 
 _HANDLERS: dict[type[Any], Callable[[RunState, Reduction, Any, bytes, int], Iterable[Operation]]] = {

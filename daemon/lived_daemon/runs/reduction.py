@@ -19,7 +19,8 @@ Decisions:
    waited for (a child takes the place of a parent that has ended). When all ranks have come to their end and one begins
    again, or ranks begin with another size of the world or a further attempt, what was before is reduced, and steps
    begin anew. Those that resume together are all told the same step, however far the first has come since; one that
-   comes back beside living ones is told the latest.
+   comes back beside living ones is told the latest. A rank that has ended and begins again while others have still to
+   end is of the next run.
 7. *At most* :data:`MAX_PENDING` *values wait.* Beyond them the oldest steps are reduced without those who are behind,
    which is said; the step that the fastest rank is in waits in any case.
 """
@@ -83,6 +84,8 @@ class Reduction:
         #: Ranks that have taken part since steps began anew, and those that have still to log something.
         self.joined: set[int] = set()
         self.missing: set[int] = set(range(world)) if how is not None else set()
+        #: Ranks that have come to their end, not by dying.
+        self.ended: set[int] = set()
         #: The last step that the run had completed when steps began anew.
         self.start: Any = None
         #: The latest reduced value of each metric; and the last step that any has completed since steps began anew.
@@ -125,6 +128,7 @@ class Reduction:
     def _wait_for(self, member: Member) -> None:
         member.waited = True
         self.joined.add(member.rank)
+        self.ended.discard(member.rank)
         if self.how is not None:
             self.missing.add(member.rank)
 
@@ -148,6 +152,11 @@ class Reduction:
             return False
         return place.rank in self.missing or bool(self.living)
 
+    def is_ahead(self, place: Rank) -> bool:
+        """Whether a rank that begins is one that has ended, while others have still to end."""
+        again = place.attempt > self.attempt or place.world != self.world or place.continues
+        return place.rank in self.ended and bool(self.living) and not again
+
     def _is_new_beginning(self, place: Rank) -> bool:
         if self.is_over(place.rank):
             return True
@@ -168,11 +177,25 @@ class Reduction:
         if member is None or not member.waited:
             return []
         self.missing.discard(member.rank)
-        if died:
+        if not died:
+            self.ended.add(member.rank)
+        else:
             since = f"from step {member.at} on" if member.at is not None else "before it has logged anything"
             self.notes.append(f"{_named(member)} is gone without having ended; it is left out {since}")
         self._find_slowest()
         return self._settle()
+
+    def excuse(self, rank: int) -> list[AppendRow]:
+        """A rank that has logged nothing comes to its end: it is not waited for."""
+        if all(member.rank != rank for member in self.living):
+            self.missing.discard(rank)
+        return self._settle()
+
+    def moved(self) -> Reduction:
+        """What is logged from now on is reduced apart from what was: across those who live."""
+        fresh = Reduction(self.how, self.world, self.attempt, self.opened)
+        fresh.missing &= {member.rank for member in self.living}
+        return fresh
 
     def give_up(self) -> list[AppendRow]:
         """Wait no longer for ranks that have logged nothing."""
@@ -348,6 +371,7 @@ class Reduction:
             "members": {producer: astuple(member) for producer, member in self.members.items()},
             "joined": sorted(self.joined),
             "missing": sorted(self.missing),
+            "ended": sorted(self.ended),
             "start": self.start,
             "latest": self.latest,
             "done": self.done,
@@ -363,6 +387,7 @@ class Reduction:
         made = cls(dumped["how"], dumped["world"], dumped["attempt"], dumped["opened"])
         made.members = {producer: Member(*fields) for producer, fields in dumped["members"].items()}
         made.joined, made.missing = set(dumped["joined"]), set(dumped["missing"])
+        made.ended = set(dumped["ended"])
         made.start, made.latest, made.done = dumped["start"], dumped["latest"], dumped["done"]
         made.floor, made._top = dumped["floor"], dumped["top"]
         made._told = {(what, rank) for what, rank in dumped["told"]}

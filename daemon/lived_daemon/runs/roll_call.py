@@ -64,7 +64,10 @@ class RollCall:
                 self._run.lose(producer)
 
     def must_wait(self, feed: Feed) -> bool:
-        """Whether ``feed`` is a rank that begins, and what dead ones have left is to be applied first."""
+        """Whether ``feed`` is a rank that begins, and what others have left or have still to end comes first."""
+        if self._run.is_of_the_next(feed) and time.monotonic() - feed.since < RANK_SECONDS:
+            feed.held = True
+            return True
         reduction = self._run.state.reduction
         if feed.rank is None or reduction is None or feed.producer in reduction.members or feed.gone or feed.applied:
             return False

@@ -105,6 +105,8 @@ class Run:
                 self.state.apply(event, feed.producer)  # counted, for the case that more comes
                 return True
             if isinstance(event, events.End) and self.untouched:
+                if feed.rank is not None and self.state.reduction is not None:
+                    self.state.reduction.excuse(feed.rank.rank)
                 feed.ended = True  # nothing of it is to be written, so its directory is not made either
                 return True
             if self.output is None and not self._open_output():
@@ -264,6 +266,13 @@ class Run:
         member = reduction.members.get(feed.producer)
         return member is not None and reduction.living == [member]
 
+    def is_of_the_next(self, feed: Feed) -> bool:
+        """Whether ``feed`` is a rank whose part of this run has ended, and that begins the next before others end."""
+        reduction = self.state.reduction
+        if feed.rank is None or reduction is None or feed.producer in reduction.members or feed.hello.get("resume"):
+            return False
+        return not feed.applied and reduction.is_ahead(feed.rank)
+
     # -- output --------------------------------------------------------------------------------------------------------
 
     def _open_output(self) -> bool:
@@ -349,7 +358,9 @@ class Run:
         run = self.state.run
         positions = {feed.producer.hex(): logged(feed) for feed in self._intake.feeds.values()}
         self._directory.move(time_taken, positions)
+        reduction = self.state.reduction
         self.state = RunState(run=self._directory.moved_run(run) if run else {})
+        self.state.reduction = reduction.moved() if reduction is not None else None
         self._cuts.begin_anew()
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -357,7 +368,9 @@ class Run:
     @property
     def untouched(self) -> bool:
         """Whether the run has lost its directory and logged nothing since."""
-        return self._directory.moved and not self.state.names_anything
+        reduction = self.state.reduction
+        waits = reduction is not None and bool(reduction.joined)  # to be reduced
+        return self._directory.moved and not waits and not self.state.names_anything
 
     @property
     def must_conclude(self) -> bool:
@@ -369,7 +382,8 @@ class Run:
         feed.held = self._waits_for_ranks(feed)
         if feed.held:
             return False
-        others = [one for one in self._intake.feeds.values() if one is not feed and one.member and one.open]
+        feeds = [one for one in self._intake.feeds.values() if one is not feed and one.member and one.open]
+        others = [one for one in feeds if not self.is_of_the_next(one)]
         operations = list(
             self.state.apply(event) if feed.rank is None else ranked.apply(self.state, event, feed.producer, feed.rank)
         )

@@ -403,3 +403,37 @@ def test_going_back_without_end_does_not_make_memory_grow(small: int) -> None:
     assert [row.step for row in rows] == [*range(1000), 10**6]
     assert "values of earlier steps wait" in made.notes[0]
     assert made._count == made._strays == 0
+
+
+def test_a_rank_that_has_ended_is_ahead_until_the_others_have() -> None:
+    """Over a checkpoint too; not one that has died, nor one that a launcher starts again, nor a child."""
+    made = begun(3)
+    made.leave(name_of(0), died=False)
+    made.leave(name_of(1), died=True)
+    made = Reduction.load(values.unpack(values.pack(made.dump())))
+    assert made.is_ahead(place(0, 3))
+    assert not made.is_ahead(place(1, 3))
+    assert not made.is_ahead(place(2, 3))
+    for again in (place(0, 3, attempt=1), place(0, 2), place(0, 3, continues=True)):
+        assert not made.is_ahead(again)
+    made.leave(name_of(2), died=False)
+    assert not made.is_ahead(place(0, 3))
+
+
+def test_a_run_that_has_moved_waits_for_those_alone_who_lived_then() -> None:
+    """Until each has logged something, or ends without."""
+    made = begun(3)
+    made.leave(name_of(0), died=False)
+    moved = made.moved()
+    assert moved.missing == {1, 2}
+    moved.join(name_of(1), place(1, 3))
+    moved.take(name_of(1), metric(4, 1.0))
+    assert moved.leave(name_of(1), died=False) == []
+    assert steps_of(moved.excuse(2)) == [(4, 1.0)]
+
+
+def test_a_rank_that_lives_is_not_excused() -> None:
+    """One that has logged nothing yet is waited for, whichever of its producers ends."""
+    made = begun()
+    made.excuse(1)
+    assert made.missing == {0, 1}

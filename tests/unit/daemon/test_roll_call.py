@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,3 +102,16 @@ def test_a_rank_that_only_the_checkpoint_knows_is_lost_when_its_process_is_gone(
     assert run.lost == [], "its journal may be found yet"
     roll.take(roll_call.RANK_SECONDS + 1.0)
     assert run.lost == ([bytes([1]) * 16] if lost else [])
+
+
+def test_a_rank_of_the_next_run_is_held_for_a_while(tmp_path: Path) -> None:
+    """Counted from its greeting; then it joins those that live."""
+    run: Any = FakeRun("elsewhere", NOBODY)
+    run.is_of_the_next = lambda _: True
+    now = time.monotonic()
+    early, late = (feed(since=since, held=False, rank=None) for since in (now, now - roll_call.RANK_SECONDS - 1.0))
+    roll = call(tmp_path, run, {})
+    assert roll.must_wait(early)
+    assert early.held
+    assert not roll.must_wait(late)
+    assert not late.held
