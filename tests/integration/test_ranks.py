@@ -183,6 +183,18 @@ def test_ranks_that_resume_at_different_moments_go_on_from_one_step(
     assert own(run, 1, "a/loss") == [f"{step}\t{step + 1.0}" for step in range(6)]
 
 
+def test_another_job_begins_from_nothing_though_the_clock_was_set_back(
+    ranks: Callable[..., list[Trainer]], tmp_path: Path
+) -> None:
+    """The job before had a clock that was an hour ahead."""
+    run = tmp_path / "work" / "run"
+    ahead = "import time; now = time.time_ns; time.time_ns = lambda: now() + 3600 * 10**9\n"
+    everyone(ranks(code=ahead + LIVE), LOG + "\nlive.end()")
+    everyone(ranks(), LOG + "\nlive.end()")
+    assert rows(run, "a/loss") == ["0\t0.5", "1\t1.5", "2\t2.5"]
+    assert own(run, 1, "a/loss") == ["0\t1.0", "1\t2.0", "2\t3.0"]
+
+
 def test_another_job_of_more_ranks_begins_from_nothing(
     start_trainer: Start, ranks: Callable[..., list[Trainer]], tmp_path: Path
 ) -> None:

@@ -216,8 +216,10 @@ class Run:
         rank, reduction = feed.rank, self.state.reduction
         if rank is None or reduction is None or self._directory.moved or event.run.get("resume"):
             return False
-        if rank.continues or rank.attempt > reduction.attempt or rank.opened < reduction.opened:
+        if rank.continues or rank.attempt > reduction.attempt:
             return False
+        if rank.opened < reduction.opened and (feed.gone or feed.end is not None):
+            return False  # whoever lives has been opened since all others ended, whatever the clock said
         return reduction.is_over(rank.rank) or (not reduction.living and rank.world != reduction.world)
 
     def _make_room(self) -> bool:

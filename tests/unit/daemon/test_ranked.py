@@ -194,3 +194,21 @@ def test_ranks_that_resume_where_nothing_is_begin_from_nothing() -> None:
     ranked.join(state, PRODUCERS[0], place(0))
     apply(state, events.Step(NOW, 9), 0)
     assert ranked.resumed(state.reduction, place(1), {"step": 9, "a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("opened", "gone", "end", "another"),
+    [(0, False, None, True), (0, True, None, False), (0, False, 99, False), (2, True, None, True)],
+    ids=["lives, clock set back", "its journal was found", "somebody ships it", "found, and later"],
+)
+def test_whoever_lives_is_later_than_all_who_have_ended(
+    opened: int, gone: bool, end: int | None, another: bool
+) -> None:
+    """Of one whose process is gone, only the time tells whether it is of the job before."""
+    run = Run.__new__(Run)
+    run.state = begun()
+    run._directory = cast(Any, SimpleNamespace(moved=False))
+    for rank in range(2):
+        apply(run.state, events.End(NOW, None), rank)
+    feed: Any = SimpleNamespace(rank=place(0)._replace(opened=opened), gone=gone, end=end)
+    assert run._is_of_another_job(events.Open(NOW, None, dict(RUN)), feed) is another
