@@ -212,3 +212,33 @@ def test_whoever_lives_is_later_than_all_who_have_ended(
         apply(run.state, events.End(NOW, None), rank)
     feed: Any = SimpleNamespace(rank=place(0)._replace(opened=opened), gone=gone, end=end)
     assert run._is_of_another_job(events.Open(NOW, None, dict(RUN)), feed) is another
+
+
+def test_a_rank_that_ends_without_having_logged_is_not_waited_for() -> None:
+    """What others have logged comes out, and stands in a run that has moved: there is something to conclude."""
+    run = Run.__new__(Run)
+    run.state = RunState()
+    run._directory = cast(Any, SimpleNamespace(moved=True))
+    run.state.begin(events.Open(NOW, None, dict(RUN)), None)
+    assert run.untouched
+    apply(run.state, events.Metric(NOW, 0, "a", PLOT, 1.0), 1)
+    assert not run.untouched
+    apply(run.state, events.End(NOW, None), 1)
+    assert apply(run.state, events.End(NOW, None), 0)[0] == op.AppendRow("a", NOW, 0, PLOT, 1.0)
+
+
+def test_the_last_to_end_makes_the_run_final_though_another_begins_the_next() -> None:
+    """A rank that is held until then is none of those who are still to end."""
+    saved: list[bool] = []
+    run: Any = Run.__new__(Run)
+    run.state = begun()
+    run.output = SimpleNamespace(execute=lambda *_: None)
+    run._finish = lambda save: saved.append(save) or True
+    shared = {"hello": {}, "member": True, "open": True}
+    last = SimpleNamespace(producer=PRODUCERS[1], rank=place(1), applied=5, **shared)
+    again = SimpleNamespace(producer=b"2" * 16, rank=place(0), applied=0, **shared)
+    run._intake = SimpleNamespace(feeds={one.producer: one for one in (last, again)})
+    apply(run.state, events.End(NOW, None), 0)
+    assert run._end(events.End(NOW, None), last)
+    assert saved == [True]
+    assert run.state.ended
