@@ -54,7 +54,7 @@ def assert_whole(run: Path, steps: int = STEPS) -> None:
     ("fault", "visits"),
     [
         ("received", 3),
-        ("applied", 600),
+        ("applied", 300),
         ("half a row", 20),
         ("rows written", 4),
         ("half an image", 8),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,17 @@ def test_a_daemon_starts_whatever_it_finds_in_its_home(start: StartTrainer, here
     assert (run_status(lived_home, here / "first") or {})["state"] == "ended"
 
 
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for sockets with a short path: a longer one would not be used."""
+    with tempfile.TemporaryDirectory(prefix="lived-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("what", ["socket", "file"])
-def test_a_stale_socket_is_taken_over(what: str, here: Path, lived_home: Path, tmp_path: Path,
-                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_stale_socket_is_taken_over(what: str, here: Path, lived_home: Path, runtime: Path) -> None:
     """One that a killed daemon left, or something else of that name, keeps no daemon from being found."""
-    runtime = tmp_path / "r"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     with Live("run", report=None) as live:
         live.log_metric("loss", 0.0)
         live.flush(PATIENCE)
