@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lived_daemon.status import running_daemons
-from lived_daemon.verify import verify
+from lived_daemon.verify import UnverifiableError, Verdict, verify
 
 #: Long enough for two slow cores with a noisy neighbour, in seconds.
 PATIENCE = 60.0
@@ -226,9 +226,20 @@ def rows(directory: Path, name: str, folder: str = "metrics") -> list[tuple[int,
 
 
 def assert_as_acknowledged(directory: Path, home: Path) -> None:
-    """The tree of the run in ``directory``, which is over, is what the receipt in ``home`` says: not less, not more."""
-    verdict = verify(str(home), str(directory))
-    assert verdict.whole, verdict.differences
+    """The tree of the run in ``directory``, which is over, is what the receipt in ``home`` says: not less, not more.
+
+    The daemon deletes the journals of a run that is over a moment later than it says that it is.
+    """
+
+    def verdict() -> Verdict | None:
+        try:
+            return verify(str(home), str(directory))
+        except UnverifiableError:
+            return None
+
+    found = wait_until(verdict, f"the run in {directory} is finished and can be verified")
+    assert found is not None
+    assert found.whole, found.differences
 
 
 def numbered(count: int) -> list[tuple[int, float]]:
