@@ -42,6 +42,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 HOPELESS_AFTER = 8
 
 
+def pause_after(failures: int) -> float:
+    """How long to pause after so many failures in a row, in seconds; they may go on for days."""
+    return min(FIRST_PAUSE * 2.0 ** min(failures, 10), LONGEST_PAUSE)
+
+
 class Fault(NamedTuple):
     """Something that was logged and could not be done. ``time`` is nanoseconds since the epoch."""
 
@@ -191,7 +196,7 @@ class Shipper:
     def _main(self) -> None:
         try:
             while not self._ship():
-                self._stop.wait(min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE))
+                self._stop.wait(pause_after(self._failures))
         finally:
             os.close(self._wake_read)
             write, self._wake_write = self._wake_write, -1

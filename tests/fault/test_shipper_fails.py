@@ -12,7 +12,7 @@ import pytest
 from fault_kit import PATIENCE, numbered, rows, wait_until
 from lived import Live
 from lived.journal import Journal
-from lived.shipper import Shipper
+from lived.shipper import LONGEST_PAUSE, Shipper, pause_after
 from lived_protocol import messages
 
 
@@ -119,3 +119,11 @@ def test_a_message_that_cannot_be_read_is_passed_over(
         log(live, 0, 100)
     assert rows(here / "run", "loss") == numbered(100)
     assert caplog.text.count("something unreadable") == 2
+
+
+def test_the_pause_grows_to_its_limit_however_often_it_fails() -> None:
+    """A thread that has failed for days still begins anew."""
+    pauses = [pause_after(failures) for failures in range(1, 3000)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 1.0
+    assert set(pauses[20:]) == {LONGEST_PAUSE}
