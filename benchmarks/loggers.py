@@ -28,45 +28,40 @@ class Logger(Protocol):
         """Return when all of it is where it belongs."""
 
 
-class Lived:
-    """lived, one call a metric."""
+class _Live:
+    """What is logged with one call a metric: lived, and DVCLive."""
+
+    live: Any
+
+    def log_step(self, step: int, values: dict[str, float]) -> None:  # noqa: ARG002 - it counts its own steps
+        """``log_metric`` for each, then ``next_step``."""
+        log_metric = self.live.log_metric
+        for name, value in values.items():
+            log_metric(name, value)
+        self.live.next_step()
+
+    def close(self) -> None:
+        """``end``."""
+        self.live.end()
+
+
+class Lived(_Live):
+    """lived."""
 
     def __init__(self, folder: str) -> None:
         from lived import Live
 
         self.live = Live(os.path.join(folder, "run"), report=None)
 
-    def log_step(self, step: int, values: dict[str, float]) -> None:  # noqa: ARG002 - it counts its own steps
-        """``log_metric`` for each, then ``next_step``."""
-        log_metric = self.live.log_metric
-        for name, value in values.items():
-            log_metric(name, value)
-        self.live.next_step()
 
-    def close(self) -> None:
-        """``end``."""
-        self.live.end()
-
-
-class Dvclive:
-    """DVCLive, one call a metric."""
+class Dvclive(_Live):
+    """DVCLive."""
 
     def __init__(self, folder: str) -> None:
         from dvclive import Live
 
         os.chdir(folder)  # it writes a dvc.yaml into the working directory
         self.live = Live(os.path.join(folder, "run"), report=None, save_dvc_exp=False)
-
-    def log_step(self, step: int, values: dict[str, float]) -> None:  # noqa: ARG002 - it counts its own steps
-        """``log_metric`` for each, then ``next_step``."""
-        log_metric = self.live.log_metric
-        for name, value in values.items():
-            log_metric(name, value)
-        self.live.next_step()
-
-    def close(self) -> None:
-        """``end``."""
-        self.live.end()
 
 
 class Trackio:
