@@ -27,8 +27,8 @@ from lived_daemon.writers.files import replace_in, sync_above, sync_file
 logger = logging.getLogger("lived_daemon")
 
 _MAGIC = b"LIVEDCUT"
-#: positions, lengths, state, due, dvc, ended, receipt
-_TYPES = (dict, dict, dict, list, dict, list, dict)
+#: positions, lengths, state, due, dvc, ended, receipt, readings
+_TYPES = (dict, dict, dict, list, dict, list, dict, dict)
 _HEAD = struct.Struct("<8sHxxI")
 #: The log of files, see :mod:`lived_daemon.receipt`.
 FILES_LOG = "files.jsonl"
@@ -42,7 +42,8 @@ MAX_REMEMBERED = 200
 class Checkpoint:
     """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event.
 
-    ``ended`` are the producers (hex) among them whose End is before that; ``receipt`` is what is known of the files.
+    ``ended`` are the producers (hex) among them whose End is before that; ``receipt`` is what is known of the files;
+    ``readings`` what records of the others are read by from there on (:meth:`lived_protocol.records.Reading.dump`).
     """
 
     positions: dict[str, int] = field(default_factory=dict)
@@ -52,12 +53,13 @@ class Checkpoint:
     dvc: dict[str, Any] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     receipt: dict[str, Any] = field(default_factory=dict)
+    readings: dict[str, Any] = field(default_factory=dict)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """The content of a checkpoint file."""
     content = [checkpoint.positions, checkpoint.lengths, checkpoint.state, checkpoint.due, checkpoint.dvc]
-    body = values.pack([*content, checkpoint.ended, checkpoint.receipt])
+    body = values.pack([*content, checkpoint.ended, checkpoint.receipt, checkpoint.readings])
     return _HEAD.pack(_MAGIC, PROTOCOL_VERSION, crc32(body)) + body
 
 

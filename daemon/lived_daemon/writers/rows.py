@@ -13,12 +13,14 @@ import os
 import stat
 import weakref
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from lived_protocol import events
 
 from lived_daemon import system
 from lived_daemon.receipt import Receipt
+from lived_daemon.writers.columns import Columns
 from lived_daemon.writers.files import Tree, UnsafePathError, at, is_held
 from lived_daemon.writers.rows_format import format_rows, header
 
@@ -33,6 +35,8 @@ FOLDER = "plots/metrics"
 RANKS_FOLDER = "plots/ranks"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
+#: One, or many.
+Rows = Row | Columns
 #: Whose rows: a metric's name, or a rank and the name.
 Key = str | tuple[int, str]
 
@@ -58,7 +62,12 @@ class RowWriter:
         self.lengths = lengths
         self._receipt = receipt
         #: By producer (empty: of all ranks), then by key.
-        self._buffers: defaultdict[bytes, defaultdict[Key, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        self._buffers: defaultdict[bytes, defaultdict[Key, list[Rows]]] = defaultdict(lambda: defaultdict(list))
+        #: By producer, what came behind that and is not told apart by key yet.
+        self._columns: defaultdict[bytes, list[Columns]] = defaultdict(list)
+        #: Keys by the numbers that columns have for them.
+        self.names: list[Key] = []
+        self._numbers: dict[Key, int] = {}
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
         self.buffered = 0
@@ -66,16 +75,29 @@ class RowWriter:
 
     def add(self, key: Key, row: Row, producer: bytes = b"") -> None:
         """Take a row from ``producer``, or one of all ranks; it is written by the next :meth:`flush`."""
+        if producer in self._columns:
+            self._sort(producer)
         self._buffers[producer][key].append(row)
         self.buffered += 1
 
-    def lane(self, producer: bytes) -> defaultdict[Key, list[Row]]:
-        """Where rows of ``producer`` are put by who puts many, and says so with :meth:`added`."""
-        return self._buffers[producer]
+    def number(self, key: Key) -> int:
+        """The number that columns have for ``key``."""
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.names)
+            self.names.append(key)
+        return number
 
-    def added(self, count: int) -> None:
-        """So many rows were put into a lane."""
-        self.buffered += count
+    def add_columns(self, columns: Columns, producer: bytes) -> None:
+        """Take many rows from ``producer``."""
+        self._columns[producer].append(columns)
+        self.buffered += len(columns)
+
+    def _sort(self, producer: bytes) -> None:
+        """Tell columns apart by key, behind what there is of each."""
+        buffers, several = self._buffers[producer], self._columns.pop(producer)
+        for number, columns in Columns.joined(several).grouped().parts():
+            buffers[self.names[number]].append(columns)
 
     def flush(self) -> None:
         """Append everything taken.
@@ -83,6 +105,8 @@ class RowWriter:
         Raises:
             OSError: a file could not be written; its rows, and those of other files that could not be, are kept.
         """
+        for producer in list(self._columns):
+            self._sort(producer)
         held: OSError | None = None
         for producer, buffers in list(self._buffers.items()):
             for key in list(buffers):
@@ -96,9 +120,10 @@ class RowWriter:
                     buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
                     continue
                 del buffers[key]
-                self.buffered -= len(rows)
+                count = count_rows(rows)
+                self.buffered -= count
                 if producer:
-                    self._receipt.count(producer, name_of(key), len(rows))
+                    self._receipt.count(producer, name_of(key), count)
             del self._buffers[producer]
             if buffers:
                 self._buffers[producer] = buffers
@@ -107,7 +132,7 @@ class RowWriter:
 
     def discard(self, key: Key) -> int:
         """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
-        lost = sum(len(buffers.pop(key, [])) for buffers in self._buffers.values())
+        lost = sum(count_rows(buffers.pop(key, [])) for buffers in self._buffers.values())
         self.buffered -= lost
         return lost
 
@@ -115,14 +140,15 @@ class RowWriter:
         """The key whose rows :meth:`flush` could not write, if it raised."""
         return next((key for buffers in self._buffers.values() for key in buffers), None)
 
-    def _append(self, key: Key, rows: list[Row]) -> None:
+    def _append(self, key: Key, rows: list[Rows]) -> None:
         path = path_of(key)
         fd = self._descriptor(path)
         length = self.lengths[path]
-        text = format_rows(rows)
+        data = text_of(rows)
         if length == 0:
-            text = header(name_of(key), bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
-        data = text.encode()
+            first = rows[0]
+            stamped = not isinstance(first, Columns) and bool(first[2] & events.METRIC_TIMESTAMP)
+            data = header(name_of(key), stamped).encode() + data
         try:
             written = 0
             while written < len(data):
@@ -131,7 +157,7 @@ class RowWriter:
             os.ftruncate(fd, length)
             raise at(exc, os.path.join(self._tree.root, path)) from exc
         self.lengths[path] = length + len(data)
-        self._receipt.appended(path, length, data, len(rows))
+        self._receipt.appended(path, length, data, count_rows(rows))
         if self._tree.fsync:
             self._unsynced.add(path)
 
@@ -210,6 +236,24 @@ class RowWriter:
         _writers.discard(self)
         while self._open:
             os.close(self._open.popitem()[1])
+
+
+def count_rows(rows: Iterable[Rows]) -> int:
+    """How many rows there are."""
+    return sum(len(one) if isinstance(one, Columns) else 1 for one in rows)
+
+
+def text_of(rows: Iterable[Rows]) -> bytes:
+    """The lines of the rows of one file, in their order."""
+    parts: list[bytes] = []
+    single: list[Row] = []
+    for one in rows:
+        if isinstance(one, Columns):
+            parts += [format_rows(single).encode(), one.text()] if single else [one.text()]
+            single = []
+        else:
+            single.append(one)
+    return b"".join([*parts, format_rows(single).encode()])
 
 
 def existing_lengths(root: str) -> dict[str, int]:
