@@ -34,6 +34,8 @@ logger = logging.getLogger("lived")
 
 #: A record's time is a 32-bit float: it is counted from a new base every so many seconds, to keep to microseconds.
 BASE_SECONDS = 30.0
+#: With many metrics a segment has so many bytes for each, up to so many in all.
+BYTES_PER_METRIC, LARGEST_SEGMENT = 400, 16 * 1024**2
 #: An event's body, its kind, and whether it is media.
 Entry = tuple[bytes, str, bool]
 #: Kinds that a stream cannot do without.
@@ -52,7 +54,7 @@ class Journal:
     ) -> None:
         self.folder = folder
         self.producer = producer
-        self.segment_size = segment_size
+        self._segment_size = segment_size
         #: From where to where bytes are lost whose file was deleted or cut off, in the order in which that was found.
         self.lost: list[tuple[int, int]] = []
         self._room = Room(limit, media_share)
@@ -252,6 +254,12 @@ class Journal:
 
     # -- segments ------------------------------------------------------------------------------------------------------
 
+    @property
+    def segment_size(self) -> int:
+        """Capacity of the next segment: so that naming all metrics in it again costs little beside their values."""
+        most = min(LARGEST_SEGMENT, self._room.limit // 8)
+        return max(self._segment_size, min(most, len(self._numbers) * BYTES_PER_METRIC))
+
     def _install(self, segment: Segment) -> None:
         """Append to ``segment`` from now on. Interrupted at any point, the next append finishes it."""
         self._end = 0
@@ -312,7 +320,8 @@ class Journal:
 
     def tend(self) -> None:
         """What there is to do when there is time. Called by the shipper, which is the only reader."""
-        self.append_deferred()
+        if self._deferred:
+            self.append_deferred()
         self.prepare()
 
     def prepare(self) -> None:

@@ -39,6 +39,9 @@ class Numbers:
         """The most bytes that a record needs, with all that is to be said before it."""
         return _MOST + (4 * len(name_of(key)) if key is not None else 0)
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def has_room_for(self, key: Key) -> bool:
         """Whether ``key`` has a number, or can have one."""
         return key in self._numbers or len(self._numbers) < _AT_MOST

@@ -24,8 +24,8 @@ MARK = 0x8000
 #: So many metrics have a page.
 NUMBERS = 0x7FF0
 #: The words above them. STEP: ``next_step()`` was called while the step was the value (i64), and is one higher from
-#: here on. AT: the step is the value (i64). PAGE: metrics are numbered on that page (i64). BASE: times are from the value on
-#: (f64, seconds since the Unix epoch).
+#: here on. AT: the step is the value (i64). PAGE: metrics are numbered on that page (i64). BASE: times are from the
+#: value on (f64, seconds since the Unix epoch).
 STEP, AT, PAGE, BASE = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
 #: Full numbers, pages included, are below this: as many metrics as anybody can look at.
 MAX_NUMBER = 1 << 22
@@ -77,9 +77,14 @@ def encode(word: int, time: float, value: float | int) -> bytes:
 def extent(view: memoryview) -> int:
     """How many bytes at the beginning of ``view``, which begins with a mark, have the marks of whole records."""
     whole = len(view) // SIZE
-    marks = bytes(view[: whole * SIZE : SIZE])
-    found = _UNMARKED.search(marks)
-    return SIZE * (found.start() if found else whole)
+    at, more = 0, 16
+    while at < whole:
+        end = min(whole, at + more)
+        found = _UNMARKED.search(bytes(view[at * SIZE : end * SIZE : SIZE]))
+        if found:
+            return SIZE * (at + found.start())
+        at, more = end, more * 8
+    return SIZE * whole
 
 
 def verify(view: memoryview) -> int:
