@@ -350,9 +350,9 @@ class Journal:
             self._spare = spare
 
     def _count_anew(self) -> None:
-        """Have the next record counted from a new base."""
+        """Have the next record counted from a new base, and all it is read by said again."""
         self._at = None
-        self._numbers.base = None
+        self._numbers.say_again()
 
     # -- drops ---------------------------------------------------------------------------------------------------------
 

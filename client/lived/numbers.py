@@ -39,6 +39,10 @@ class Numbers:
         """The most bytes that a record needs, with all that is to be said before it."""
         return _MOST + (4 * len(name_of(key)) if key is not None else 0)
 
+    def say_again(self) -> None:
+        """Say base and page anew before the next record."""
+        self.base = self._page = None
+
     def __len__(self) -> int:
         return len(self._numbers)
 
