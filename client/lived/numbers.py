@@ -61,6 +61,7 @@ class Numbers:
             said.append(records.encode(records.AT, 0.0, step))
         if page != self._page:
             said.append(records.encode(records.PAGE, 0.0, page))
+            self._page = None  # until it is noted: interrupted in between, nobody knows
         if key not in self._said.get(page, ()):
             form = records.FLOAT if isinstance(key, str) else records.INTEGER
             name = events.Name(time_ns(), None, page * records.MARK + word, name_of(key), form)
