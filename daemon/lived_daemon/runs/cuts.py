@@ -139,10 +139,10 @@ class Cuts:
         made = replace(self.checkpoint, positions=positions, state=state.dump() if state.run else {})
         made.ended = [feed.producer.hex() for feed in self._intake.feeds.values() if feed.ended]
         if output is not None:  # else nothing has been written since the checkpoint: what it says of the tree stands
-            made.lengths = output.rows.lengths
+            made.ledger = output.rows.ledger
             made.due = output.documents.wanted.dump()
             made.dvc = output.dvc_remembered()
-            made.receipt = output.receipt.dump()
+            made.documents = output.receipt.dump()
         self.checkpoint = made
         drained = {feed.producer for feed in self._intake.feeds.values() if feed.drained}
         self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached, drained)
@@ -158,7 +158,7 @@ class Cuts:
             OSError: it cannot be saved.
         """
         positions = {**self.checkpoint.positions, producer.hex(): position}
-        self._store.save(checkpoint.encode(checkpoint.Checkpoint(positions, self.checkpoint.lengths, state.dump())))
+        self._store.save(checkpoint.encode(checkpoint.Checkpoint(positions, self.checkpoint.ledger, state.dump())))
 
     def abandon(self) -> None:
         """Let the cut on its way never become valid; what waited for it waits for the next."""

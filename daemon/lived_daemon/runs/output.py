@@ -54,8 +54,8 @@ class Output:
         run = state.run
         self.tree = Tree(run["directory"], run["umask"], fsync)
         self.pool_tree = Tree(run["directory"], run["umask"], fsync)
-        self.receipt = Receipt(checkpoint.receipt)
-        self.rows = RowWriter(self.tree, dict(checkpoint.lengths), self.receipt)
+        self.receipt = Receipt(checkpoint.documents)
+        self.rows = RowWriter(self.tree, checkpoint.ledger.copy())
         self.documents = Documents(self.tree, checkpoint.due, self.receipt.rewritten)
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
@@ -127,7 +127,7 @@ class Output:
 
     def write_rows(self) -> OSError | None:
         """Append the rows taken so far; what the disk said, if waiting can mend it. Other failures cost their file."""
-        self.rows.trim()
+        self.rows.files.trim()
         while self.rows.buffered:
             try:
                 self.rows.flush()
@@ -271,13 +271,13 @@ class Output:
 
     def sync(self) -> None:
         """Have everything written so far on the disk."""
-        self.rows.sync()
+        self.rows.files.sync()
         self.tree.sync_folders()
         self.pool_tree.sync_folders()
 
     def close(self) -> None:
         """Let go of everything open."""
-        self.rows.close()
+        self.rows.files.close()
         self.tree.retire()
         self.pool_tree.retire()
         with contextlib.suppress(DvcError):

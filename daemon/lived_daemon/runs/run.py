@@ -14,6 +14,7 @@ from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon.ingest import journals
+from lived_daemon.ledger import Ledger
 from lived_daemon.runs import ranked
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
@@ -170,7 +171,7 @@ class Run:
         if existing is None:
             self._cuts.begin_tree()
         else:
-            self._cuts.checkpoint.lengths = existing_lengths(run["directory"])
+            self._cuts.checkpoint.ledger = Ledger(existing_lengths(run["directory"]))
         try:
             if self._open_output():
                 assert self.output is not None
@@ -290,7 +291,7 @@ class Run:
                 return self._wait_for_other()
             if not self._cuts.is_current:
                 raise OvertakenError
-            output.rows.cut_back()
+            output.rows.files.cut_back()
             self.output = output
         except OSError as exc:
             raise RootError(exc.errno, exc.strerror, exc.filename or self._directory.path) from exc
@@ -311,7 +312,7 @@ class Run:
         if not self.output.tree.check_root():
             path = self._directory.path
             logger.warning(f"{path} was removed or renamed; what is logged from now on goes into a new one")
-            self.output.rows.let_go()
+            self.output.rows.files.let_go()
             self._directory.unlock()
 
     def write(self, urgent: bool) -> bool:
