@@ -42,6 +42,9 @@ logger = logging.getLogger("lived_daemon")
 #: Tells the trainer: what (``"log_image 'a.png'"``), why, and the producer it concerns.
 Say = Callable[[str, str, bytes], None]
 _DVC = "dvc"
+#: Of a run that is behind, writing rows may use this share of the thread, as long as no more are gathered than so many:
+#: with more names than open files each row written costs an open and a close, unless there are more rows of its name.
+ROWS_SHARE, MAX_GATHERED = 0.25, 300_000
 
 
 class Output:
@@ -61,6 +64,7 @@ class Output:
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
         self._said: set[str] = set()
+        self._next_rows = 0.0
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
             AppendRankRow: self._append_rank_row,
@@ -127,6 +131,18 @@ class Output:
 
     def write_rows(self) -> OSError | None:
         """Append the rows taken so far; what the disk said, if waiting can mend it. Other failures cost their file."""
+        started = time.monotonic()
+        try:
+            return self._write_rows()
+        finally:
+            now = time.monotonic()
+            self._next_rows = now + (now - started) * (1 / ROWS_SHARE - 1)
+
+    def gathers(self, now: float) -> bool:
+        """Whether a run that is behind does better to gather more rows than to write; ``now`` is monotonic seconds."""
+        return now < self._next_rows and self.rows.buffered < MAX_GATHERED
+
+    def _write_rows(self) -> OSError | None:
         self.rows.files.trim()
         while self.rows.buffered:
             try:

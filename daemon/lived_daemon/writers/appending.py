@@ -23,6 +23,9 @@ logger = logging.getLogger("lived_daemon")
 #: How many files of one run are kept open, and of all runs of the process together; and which share of the
 #: descriptors that the process may have, where that is less: sockets, folders and checkpoints want some too.
 MAX_OPEN, MAX_OPEN_TOGETHER, OPEN_SHARE = 200, 400, 0.25
+#: So many files are synced one by one when they make room for others, between two checkpoints; when more are let go of,
+#: everything is synced at once.
+MAX_SYNCS = 200
 _appenders: weakref.WeakSet[Appender] = weakref.WeakSet()
 
 
@@ -34,6 +37,7 @@ class Appender:
         self._ledger = ledger
         self._open: OrderedDict[str, int] = OrderedDict()
         self._unsynced: set[str] = set()
+        self._let_go = 0  # since the last sync, of files that were to be synced
         self._share = 1
         _appenders.add(self)
         self.trim()
@@ -99,10 +103,17 @@ class Appender:
 
     def _close(self, path: str) -> None:
         fd = self._open.pop(path)
-        if path in self._unsynced:
-            os.fsync(fd)
-            self._unsynced.discard(path)
-        os.close(fd)
+        try:
+            if path in self._unsynced:
+                self._unsynced.discard(path)
+                self._let_go += 1
+                if self._let_go <= MAX_SYNCS:
+                    os.fsync(fd)
+        except OSError:
+            self._let_go = MAX_SYNCS + 1
+            raise
+        finally:
+            os.close(fd)
 
     def cut_back(self) -> None:
         """Cut every file to its known length: what is behind it was written after the checkpoint and comes again."""
@@ -122,9 +133,13 @@ class Appender:
 
     def sync(self) -> None:
         """Have everything written so far on the disk."""
-        for path in self._unsynced:
-            os.fsync(self._open[path])
+        if self._let_go > MAX_SYNCS:
+            system.sync_disks()
+        else:
+            for path in self._unsynced:
+                os.fsync(self._open[path])
         self._unsynced.clear()
+        self._let_go = 0
 
     def let_go(self) -> None:
         """Let go of every file; each is opened again when there are rows for it."""

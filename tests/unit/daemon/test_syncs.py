@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from lived_daemon.ledger import Ledger
 from lived_daemon.runs.documents import Documents
 from lived_daemon.runs.output import Output
 from lived_daemon.runs.state import RunState
+from lived_daemon.writers import appending
 from lived_daemon.writers.artifacts import copy_into
 from lived_daemon.writers.files import Tree, replace_file
 from lived_daemon.writers.rows import RowWriter
@@ -121,6 +123,47 @@ def test_rows_are_synced_once_per_checkpoint(tmp_path: Path, done: Done) -> None
     writer.files.sync()
     writer.files.sync()
     assert synced(done) == ["plots/metrics/a.tsv"]
+    writer.files.close()
+    tree.close()
+
+
+def test_with_more_names_than_open_files_everything_is_synced_at_once(
+    tmp_path: Path, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few files that make room for others are synced one by one; of many, a checkpoint takes care."""
+    monkeypatch.setattr(appending, "MAX_OPEN", 1)
+    monkeypatch.setattr(appending, "MAX_SYNCS", 2)
+    tree = Tree(str(tmp_path), 0o022, fsync=True)
+    writer = RowWriter(tree, Ledger())
+    for names, expected in (("abc", ["a", "b", "c"]), ("abcd", ["a", "b", ""]), ("a", ["a"])):
+        for name in names:
+            writer.add(name, (0, 0, 2, 1.0))
+        writer.flush()
+        writer.files.sync()
+        assert synced(done) == [f"plots/metrics/{name}.tsv" if name else "everything" for name in expected]
+        done.clear()
+    writer.files.close()
+    tree.close()
+
+
+def test_a_file_that_cannot_be_synced_is_made_good_for_by_the_checkpoint(
+    tmp_path: Path, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is let go of with an error, and the checkpoint behind it does not take it for synced."""
+    tree = Tree(str(tmp_path), 0o022, fsync=True)
+    writer = RowWriter(tree, Ledger())
+    writer.add("a", (0, 0, 2, 1.0))
+    writer.flush()
+
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            writer.files.let_go()
+    writer.files.sync()
+    assert synced(done) == ["everything"]
     writer.files.close()
     tree.close()
 
