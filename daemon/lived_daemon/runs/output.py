@@ -42,6 +42,9 @@ logger = logging.getLogger("lived_daemon")
 #: Tells the trainer: what (``"log_image 'a.png'"``), why, and the producer it concerns.
 Say = Callable[[str, str, bytes], None]
 _DVC = "dvc"
+#: Of a run that is behind, writing rows may use this share of the thread, as long as no more are gathered than so many:
+#: with more names than open files each row written costs an open and a close, unless there are more rows of its name.
+ROWS_SHARE, MAX_GATHERED = 0.25, 300_000
 
 
 class Output:
@@ -54,13 +57,14 @@ class Output:
         run = state.run
         self.tree = Tree(run["directory"], run["umask"], fsync)
         self.pool_tree = Tree(run["directory"], run["umask"], fsync)
-        self.receipt = Receipt(checkpoint.receipt)
-        self.rows = RowWriter(self.tree, dict(checkpoint.lengths), self.receipt)
+        self.receipt = Receipt(checkpoint.documents)
+        self.rows = RowWriter(self.tree, checkpoint.ledger.copy())
         self.documents = Documents(self.tree, checkpoint.due, self.receipt.rewritten)
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
         self._said: set[str] = set()
+        self._next_rows = 0.0
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
             AppendRankRow: self._append_rank_row,
@@ -127,7 +131,19 @@ class Output:
 
     def write_rows(self) -> OSError | None:
         """Append the rows taken so far; what the disk said, if waiting can mend it. Other failures cost their file."""
-        self.rows.trim()
+        started = time.monotonic()
+        try:
+            return self._write_rows()
+        finally:
+            now = time.monotonic()
+            self._next_rows = now + (now - started) * (1 / ROWS_SHARE - 1)
+
+    def gathers(self, now: float) -> bool:
+        """Whether a run that is behind does better to gather more rows than to write; ``now`` is monotonic seconds."""
+        return now < self._next_rows and self.rows.buffered < MAX_GATHERED
+
+    def _write_rows(self) -> OSError | None:
+        self.rows.files.trim()
         while self.rows.buffered:
             try:
                 self.rows.flush()
@@ -271,13 +287,13 @@ class Output:
 
     def sync(self) -> None:
         """Have everything written so far on the disk."""
-        self.rows.sync()
+        self.rows.files.sync()
         self.tree.sync_folders()
         self.pool_tree.sync_folders()
 
     def close(self) -> None:
         """Let go of everything open."""
-        self.rows.close()
+        self.rows.files.close()
         self.tree.retire()
         self.pool_tree.retire()
         with contextlib.suppress(DvcError):
