@@ -13,7 +13,7 @@ from threading import get_ident
 
 from lived_protocol import events, frames
 
-from lived.journal import Entry, Journal
+from lived.journal import Body, Entry, Journal
 from lived.room import Claim
 
 #: How often somebody who waits looks for room, in seconds. It comes in whole segments, so that is often enough. Who
@@ -69,7 +69,7 @@ class BlockingJournal(Journal):
             return
         self._wait(entry)
 
-    def append(self, body: bytes, kind: str, media: bool = False) -> None:
+    def append(self, body: Body, kind: str, media: bool = False) -> None:
         """As :meth:`Journal.append`, and wait for room."""
         try:
             super().append(body, kind, media)
@@ -101,6 +101,7 @@ class BlockingJournal(Journal):
             super().append_deferred()
         except NoRoomYetError as exc:
             self._deferred.appendleft(exc.entry)
+        self.check()
         self.prepare()
 
     def _wait(self, entry: Entry) -> None:
@@ -129,7 +130,7 @@ class BlockingJournal(Journal):
         return rolled
 
     def _have_no_room(self, entry: Entry) -> None:
-        body, *_ = entry
+        body, kind, media = entry
         if not self._is_worth_waiting(frames.size_of(len(body))):
             super()._have_no_room(entry)
             return
@@ -138,7 +139,7 @@ class BlockingJournal(Journal):
             f"the journal in {self.folder} is full: calls wait for the daemon, up to {self._longest:g} s. "
             "Raise LIVED_JOURNAL_LIMIT, or log less",
         )
-        raise NoRoomYetError(entry)
+        raise NoRoomYetError((bytes(body), kind, media))  # others go on meanwhile, and may change what was logged
 
     def _is_worth_waiting(self, size: int) -> bool:
         """Whether room for ``size`` bytes may come.

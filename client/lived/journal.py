@@ -23,6 +23,7 @@ from time import time_ns
 from zlib import crc32
 
 from lived_protocol import events, frames, segments
+from lived_protocol.values import Gathered
 
 from lived import system
 from lived.drops import Drops
@@ -34,8 +35,10 @@ logger = logging.getLogger("lived")
 _STEP_BODY = events.StepTemplate.size
 _STEP_FRAME = frames.size_of(_STEP_BODY)
 _place_step = frames.placer(_STEP_BODY)
+#: An event's body, or what it is to be gathered from within the call.
+Body = bytes | Gathered
 #: An event's body, its kind, and whether it is media.
-Entry = tuple[bytes, str, bool]
+Entry = tuple[Body, str, bool]
 #: Kinds that a stream cannot do without.
 _NEEDED = ("Open", "End")
 
@@ -74,7 +77,7 @@ class Journal:
         self._spare: Segment | None = None
         self._warned: set[str] = set()
         self._closed = False
-        self._successor: Callable[[bytes, str, bool], None] | None = None
+        self._successor: Callable[[Body, str, bool], None] | None = None
         with contextlib.suppress(OSError):  # a folder that cannot be made shows as a segment that cannot be had
             system.private_folder(folder)
         self.drops = Drops(folder)
@@ -127,10 +130,10 @@ class Journal:
         if self._deferred:
             self.append_deferred()
 
-    def append(self, body: bytes, kind: str, media: bool = False) -> None:
+    def append(self, body: Body, kind: str, media: bool = False) -> None:
         """Append one event's body; ``kind`` names it where it has to be dropped, ``media`` lets that happen early."""
         if self._is_owned():
-            self._deferred.append((body, kind, media))
+            self._deferred.append((bytes(body), kind, media))
             return
         with self._lock:
             self._append_locked(body, kind, media)
@@ -143,7 +146,7 @@ class Journal:
             while self._deferred:
                 self._append_locked(*self._deferred.popleft())
 
-    def _append_locked(self, body: bytes, kind: str, media: bool) -> None:
+    def _append_locked(self, body: Body, kind: str, media: bool) -> None:
         if self._closed:
             if self._successor is not None:
                 self._successor(body, kind, media)
@@ -159,12 +162,20 @@ class Journal:
         else:
             self._store(body)
 
-    def _store(self, body: bytes) -> None:
+    def _store(self, body: Body) -> None:
         offset, end = self._offset, self._offset + frames.size_of(len(body))
-        self._map[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
-        self._map[offset + 8 : end] = body
+        if isinstance(body, Gathered):
+            self._store_gathered(offset, body)
+        else:
+            self._map[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
+            self._map[offset + 8 : end] = body
         self._offset = end
         self._words[COMMITTED_WORD] = end - segments.HEAD_SIZE
+
+    def _store_gathered(self, offset: int, body: Gathered) -> None:
+        """Store a large frame: its body straight from where it is, then its header."""
+        self._segments[-1].store(offset + frames.HEADER_SIZE, body.parts)
+        self._map[offset : offset + frames.HEADER_SIZE] = self._segments[-1].header(offset, len(body))
 
     # -- segments ------------------------------------------------------------------------------------------------------
 
@@ -227,7 +238,13 @@ class Journal:
     def tend(self) -> None:
         """What there is to do when there is time. Called by the shipper, which is the only reader."""
         self.append_deferred()
+        self.check()
         self.prepare()
+
+    def check(self) -> None:
+        """Give the large frames that were stored in a hurry the checks of their whole bodies."""
+        for segment in list(self._segments):
+            segment.check()
 
     def prepare(self) -> None:
         """Have the next segment ready, so that no call has to make one, and give back the memory of full ones."""
@@ -320,7 +337,7 @@ class Journal:
         for segment in done:
             segment.discard()
 
-    def hand_over(self, successor: Callable[[bytes, str, bool], None]) -> None:
+    def hand_over(self, successor: Callable[[Body, str, bool], None]) -> None:
         """Take nothing more: what is appended from now on goes to ``successor``."""
         with self._lock:
             if self.drops.untold and not self._closed:  # behind the end, other threads have gone on
@@ -337,6 +354,7 @@ class Journal:
         """
         if self._is_owned():
             nowhere = memory_segment(0, len(self._map), self.producer)
+            self._segments[-1].divert(nowhere.map)
             self._segments, self._map, self._words = [nowhere], nowhere.map, nowhere.words
             self.folder, self._spare = os.devnull, None
             self._warned.add("disk")

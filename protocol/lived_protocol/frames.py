@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from zlib import crc32
 
+from lived_protocol import samples
 from lived_protocol.errors import DamagedFrameError
 
 HEADER = struct.Struct("<II")
@@ -64,7 +65,7 @@ def cut(buffer: bytes | memoryview, position: int) -> tuple[list[tuple[int, memo
         if end > size:
             break
         body = view[offset + HEADER_SIZE : end]
-        if length == 0 or crc32(body) != check:
+        if length == 0 or not samples.is_sound(body, check):
             raise DamagedStreamError(position + offset, "its checksum does not match", frames, offset)
         frames.append((position + end, body))
         offset = end
@@ -87,7 +88,7 @@ def is_frame(buffer: bytes | memoryview, offset: int) -> bool:
         return False
     length, check = HEADER.unpack_from(view, offset)
     body = view[offset + HEADER_SIZE : offset + size_of(length)]
-    return bool(length) and len(body) == length and crc32(body) == check
+    return bool(length) and len(body) == length and samples.is_sound(body, check)
 
 
 def resync(buffer: bytes | memoryview, start: int) -> int | None:
