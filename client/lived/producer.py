@@ -103,7 +103,7 @@ class Producer:
     def append(self, event: events.Event, default: Callable[[Any], Any] | None = None) -> None:
         """Append ``event`` to the journal."""
         kind = type(event)
-        self.journal.append(events.encode(event, default), kind.__name__, media=kind in events.MEDIA)
+        self.journal.append(events.gather(event, default), kind.__name__, media=kind in events.MEDIA)
 
     def flush(self, timeout: float | None, report: bool = False, waiting: Waiting | None = None) -> None:
         """Return when everything appended so far is in the tree.

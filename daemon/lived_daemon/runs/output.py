@@ -32,7 +32,7 @@ from lived_daemon.runs.operations import (
     WritePlot,
 )
 from lived_daemon.runs.state import RunState
-from lived_daemon.writers import artifacts, curves, documents, images, plots
+from lived_daemon.writers import artifacts, curves, images, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
 from lived_daemon.writers.rows import RowWriter, name_of
@@ -103,15 +103,15 @@ class Output:
 
     def _write_curve(self, curve: WriteCurve, producer: bytes) -> None:
         def work() -> None:
-            points = curves.compute_curve(curve.curve, curve.labels, curve.predictions, curve.options)
-            self._replace(curve.path, documents.render_json(points), producer)
+            content = curves.render_curve(curve.curve, curve.labels, curve.predictions, curve.options)
+            self._replace(curve.path, content, producer)
 
         size = _weight(curve.labels) + _weight(curve.predictions)
         self._submit(Job(curve.path, f"log_sklearn_plot {curve.name!r}", size, work, producer))
 
     def _write_plot(self, plot: WritePlot, producer: bytes) -> None:
         def work() -> None:
-            self._replace(plot.path, documents.render_json(plots.table_records(plot.table)), producer)
+            self._replace(plot.path, plots.render_table(plot.table), producer)
 
         self._submit(Job(plot.path, f"log_plot {plot.name!r}", _weight(plot.table), work, producer))
 

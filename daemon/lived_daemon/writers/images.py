@@ -21,7 +21,7 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF"}
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
-def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> bytes:
+def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes | memoryview) -> bytes:
     """The file of an :class:`lived_protocol.events.Image`; its format is that of the suffix of ``name``.
 
     Raises:
@@ -33,7 +33,7 @@ def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> 
     if kind is None:
         raise ValueError(f"the name of an image ends in {', '.join(_FORMATS)}, not {suffix!r}")
     if form == "file" and info.get("verbatim"):
-        return data
+        return bytes(data)
     figure = info.get("figure")
     pixels = _plain_pixels(form, info, data) if kind == "PNG" else None
     if pixels is not None:
@@ -44,7 +44,7 @@ def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> 
     return _encode(image, kind, {})
 
 
-def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes) -> Any:
+def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Any:
     """The pixels as an array, if bytes are all that there is to them; else None.
 
     Raises:
@@ -71,7 +71,7 @@ def _figure_chunks(figure: Mapping[str, Any]) -> bytes:
     return chunk(b"tEXt", text) + chunk(b"pHYs", struct.pack(">IIB", dots, dots, 1))
 
 
-def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
+def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Image:
     from PIL import Image
 
     if form == "file":
@@ -97,7 +97,7 @@ def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
     raise ValueError(f"unknown form of image {form!r}")
 
 
-def _open(data: bytes) -> Image:
+def _open(data: bytes | memoryview) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
