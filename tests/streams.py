@@ -13,9 +13,9 @@ from lived_protocol.records import Batch, Damaged, Reading
 def read_pieces(
     pieces: Iterable[tuple[int, frames.Piece | Damaged]], reading: Reading | None = None
 ) -> list[tuple[int, Any]]:
-    """The events of ``pieces`` with the position behind each; names and what else records are read by are not among them.
+    """The events of ``pieces`` with the position behind each.
 
-    What lies behind damage and cannot be read is not either.
+    Names, and what else records are read by, are not among them, nor what cannot be read behind damage.
     """
     reading = reading or Reading()
     found: list[tuple[int, Any]] = []
