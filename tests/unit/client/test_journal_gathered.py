@@ -308,3 +308,41 @@ def test_an_append_that_an_exception_ended_leaves_its_place_to_the_next(
     journal.append(b"\x92\x01" * 500, "Metric")
     journal.append(gathered(2000), "Image")
     assert read_all(journal) == frames.encode(b"\x92\x01" * 500) + frames.encode(bytes(gathered(2000)))
+
+
+# -- forks -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_child_that_goes_on_in_the_middle_of_a_store_does_not_reach_the_journal(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler has forked there; the child's bytes are others by now, and those of the parent stay."""
+    journal = make()
+    data = bytearray(b"\x92\x01" + bytes(3000))
+    store, child = os.pwritev, -1
+    reads, writes = os.pipe()
+
+    def fork_between(fd: int, parts: list[memoryview], offset: int) -> int:
+        nonlocal child
+        written = store(fd, [parts[0][:100]], offset)
+        if child < 0:
+            child = os.fork()
+            if child == 0:
+                os.read(reads, 1)  # the parent is done
+                journal.disown()
+                data[:] = b"\xff" * len(data)
+        return written
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwritev", fork_between)
+            journal.append(Gathered([memoryview(data)]), "Image")
+    finally:
+        if child == 0:
+            os._exit(0)
+    journal.tend()
+    os.write(writes, b"!")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reads)
+    os.close(writes)
+    assert stored(journal) == frames.encode(b"\x92\x01" + bytes(3000))
