@@ -7,7 +7,7 @@ fills it from whatever the trainer holds, the daemon turns it into a real array.
 from __future__ import annotations
 
 import datetime as dt
-import os
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -122,10 +122,11 @@ class _Bulk(NamedTuple):
 class _Left:
     """What is left out of a value that is packed, with a mark in its place."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self._mark = msgpack.ExtType(0, number.to_bytes(16, "big"))
+        self.mark: bytes = msgpack.packb(self._mark)
         #: In the order in which the marks stand, as msgpack asks for them.
-        self.found: list[tuple[bytes, list[bytes | memoryview]]] = []
-        self._mark = os.urandom(16)
+        self.found: list[list[bytes | memoryview]] = []
 
     def leave(self, obj: Any) -> Any:
         """The mark, if ``obj`` is left out, or else None."""
@@ -136,9 +137,8 @@ class _Left:
             parts = [_head(b"\xc9", len(inner) + len(obj.data)) + bytes([EXT_ARRAY]) + inner, obj.data]
         else:
             return None
-        mark = msgpack.ExtType(0, self._mark)
-        self.found.append((msgpack.packb(mark), parts))
-        return mark
+        self.found.append(parts)
+        return self._mark
 
 
 def _head(kind: bytes, size: int) -> bytes:
@@ -147,17 +147,18 @@ def _head(kind: bytes, size: int) -> bytes:
 
 def gather(entries: Sequence[Any], default: Callable[[Any], Any] | None = None) -> bytes | Gathered:
     """As :func:`pack` of a list of ``entries``, but large data among them, and in Arrays in them, are not copied."""
-    left = _Left()
-    packed = _pack([_Bulk(one) if _is_bulk(one) else one for one in entries], default, left)
+    bulk = [_Bulk(one) if _is_bulk(one) else one for one in entries]
+    for number in itertools.count():
+        left = _Left(number)
+        between = _pack(bulk, default, left).split(left.mark)
+        if len(between) == len(left.found) + 1:  # else the data has such bytes too: with another mark, then
+            break
     if not left.found:
-        return packed
-    parts: list[bytes | memoryview] = []
-    at = 0
-    for mark, data in left.found:
-        place = packed.index(mark, at)
-        parts += [packed[at:place], *data]
-        at = place + len(mark)
-    return Gathered([*parts, packed[at:]])
+        return between[0]
+    parts: list[bytes | memoryview] = [between[0]]
+    for data, behind in zip(left.found, between[1:], strict=True):
+        parts += [*data, behind]
+    return Gathered(parts)
 
 
 def _is_bulk(value: Any) -> bool:

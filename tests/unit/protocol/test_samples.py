@@ -28,7 +28,7 @@ def test_a_large_frame_is_believed_with_either_check() -> None:
     """By whoever cuts, looks for or mends frames."""
     for frame in (hurried(LARGE), frames.encode(LARGE)):
         assert [bytes(body) for _, body in frames.cut(frame, 0)[0]] == [LARGE]
-        assert frames.is_frame(frame, 0)
+        assert frames.is_whole(frame, 0)
         assert frames.resync(b"damage" * 100 + frame, 1) == 600
         content = bytes(segments.HEAD_SIZE) + frame + bytes(100)
         mended = segments.mend(segments.file_name(0), content, bytes(16), None)
@@ -61,9 +61,9 @@ def test_a_bit_of_what_the_body_is_or_of_its_length_is_seen_in_the_samples() -> 
     for bit in range(0, samples.HEAD * 8, 13):
         frame = bytearray(hurried(LARGE))
         frame[frames.HEADER_SIZE + bit // 8] ^= 1 << bit % 8
-        assert not frames.is_frame(bytes(frame), 0)
+        assert not frames.is_whole(bytes(frame), 0)
     longer = hurried(LARGE) + bytes(1)
-    assert not frames.is_frame(frames.HEADER.pack(len(LARGE) + 1, frames.HEADER.unpack_from(longer)[1]) + longer[8:], 0)
+    assert not frames.is_whole(frames.HEADER.pack(len(LARGE) + 1, frames.HEADER.unpack_from(longer)[1]) + longer[8:], 0)
 
 
 def test_any_bit_is_seen_by_the_check_of_all_of_it() -> None:
@@ -71,7 +71,7 @@ def test_any_bit_is_seen_by_the_check_of_all_of_it() -> None:
     for _ in range(50):
         frame = bytearray(frames.encode(LARGE))
         frame[CHANCE.randrange(frames.HEADER_SIZE, len(frame))] ^= 1 << CHANCE.randrange(8)
-        assert not frames.is_frame(bytes(frame), 0)
+        assert not frames.is_whole(bytes(frame), 0)
 
 
 def test_the_samples_are_some_of_each_page_and_of_each_channel() -> None:
