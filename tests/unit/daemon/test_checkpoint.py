@@ -25,6 +25,7 @@ WHOLE = Checkpoint(
     {"begun": True},
     ["00112233445566778899aabbccddeeff"],
     {"rows": {"plots/metrics/train/loss.tsv": [0, 3, 4022250974, 0]}, "producers": {}, "documents": {}},
+    {"ffeeddccbbaa99887766554433221100": [7, 1.7e9, 0, {0: ["train/loss", "d"], 1: ["train/seen", "q"]}]},
 )
 DAMAGED = {
     "empty": "too short",
@@ -34,7 +35,7 @@ DAMAGED = {
     "longer": "checksum",
     "zeros": "not a checkpoint",
     "foreign": "not a checkpoint",
-    "other-version": "version 2 .* reads 1",
+    "other-version": "version 1 .* reads 2",
     "no-list": "its fields",
     "too-many-fields": "its fields",
     "no-msgpack": "not a msgpack value",
@@ -54,7 +55,7 @@ def store_with(tmp_path: Path, content: bytes) -> Store:
     return store
 
 
-def test_a_checkpoint_written_by_the_first_version_is_read() -> None:
+def test_a_checkpoint_written_by_an_earlier_version_of_the_program_is_read() -> None:
     """The checked-in file is one, byte for byte what is written today."""
     content = (DATA / "checkpoint-whole.bin").read_bytes()
     assert checkpoint.decode(content) == WHOLE
@@ -116,6 +117,9 @@ NONSENSE = {
     "a step that is none": Checkpoint(state={"step": "three"}),
     "a run that is none": Checkpoint(state={"run": {"directory": "/run"}}),
     "a plot that is none": Checkpoint(state={"plots": {"a": 5}}),
+    "what records are read by that is none": Checkpoint(readings={"p": [0, 1.0, 0]}),
+    "a form that is none": Checkpoint(readings={"p": [0, 1.0, 0, {0: ["loss", "x"]}]}),
+    "a step of records that is none": Checkpoint(readings={"p": ["three", 1.0, 0, {}]}),
 }
 
 
