@@ -87,10 +87,11 @@ def _float_lines(steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) 
     """The lines, or None where orjson would write a number otherwise."""
     sizes = np.abs(values)
     plain = ((sizes >= _SMALLEST) & (sizes < _LARGEST)) | (sizes == 0.0)  # false for NaN
-    if not plain.all() or int(np.abs(steps).max()) >= _LARGEST:
+    places = steps.astype(np.float64)
+    if not plain.all() or np.abs(places).max() >= _LARGEST:  # as integers, the smallest has no absolute value
         return None
     # Steps as floats are written with ".0" behind, which no value has in front of a comma.
-    return _lines(np.stack([steps.astype(np.float64), values], axis=1)).replace(b".0,", b"\t")
+    return _lines(np.stack([places, values], axis=1)).replace(b".0,", b"\t")
 
 
 def _lines(pairs: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> bytes:

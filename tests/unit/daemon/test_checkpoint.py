@@ -28,6 +28,7 @@ WHOLE = Checkpoint(
     {"begun": True},
     ["00112233445566778899aabbccddeeff"],
     {"metrics.json": [3, "8d5d7a3b"]},
+    {"ffeeddccbbaa99887766554433221100": [7, 1.7e9, 0, {0: ["train/loss", "d"], 1: ["train/seen", "q"]}]},
 )
 PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/.\0"), min_size=1, max_size=4)
 DAMAGED = {
@@ -119,6 +120,9 @@ NONSENSE = {
     "a step that is none": Checkpoint(state={"step": "three"}),
     "a run that is none": Checkpoint(state={"run": {"directory": "/run"}}),
     "a plot that is none": Checkpoint(state={"plots": {"a": 5}}),
+    "what records are read by that is none": Checkpoint(readings={"p": [0, 1.0, 0]}),
+    "a form that is none": Checkpoint(readings={"p": [0, 1.0, 0, {0: ["loss", "x"]}]}),
+    "a step of records that is none": Checkpoint(readings={"p": ["three", 1.0, 0, {}]}),
 }
 
 
