@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lived import numbers
 from lived.journal import Journal
-from lived_daemon.receipt import Receipt
+from lived_daemon.ledger import Ledger
 from lived_daemon.runs.lane import SHORTEST, Lane, verify
 from lived_daemon.runs.operations import AppendRow, Due
 from lived_daemon.runs.state import RunState
@@ -114,7 +114,7 @@ class Ending:
         self.state = RunState(run=RUN)
         self.tree = Tree(folder, 0o022)
         self.tree.make_root()
-        self.rows = RowWriter(self.tree, {}, Receipt())
+        self.rows = RowWriter(self.tree, Ledger())
         self.lane = Lane(self.rows)
         self.reading = Reading()
         self.due: list[Any] = [False, False, False, False, None]
