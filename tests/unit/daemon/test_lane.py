@@ -176,7 +176,7 @@ def endings(count: int) -> Iterator[list[Ending]]:
         made = [Ending(os.path.join(folder, str(number))) for number in range(count)]
         yield made
         for one in made:
-            one.rows.close()
+            one.rows.files.close()
             one.tree.close()
 
 
