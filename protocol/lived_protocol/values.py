@@ -7,7 +7,6 @@ fills it from whatever the trainer holds, the daemon turns it into a real array.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -123,9 +122,8 @@ class _Left:
     """What is left out of a value that is packed, with a mark in its place."""
 
     def __init__(self) -> None:
-        #: In the order in which the marks stand, as msgpack asks for them.
+        #: The marks, all different, in the order in which they stand, and msgpack asks for them; and what each is for.
         self.found: list[tuple[bytes, list[bytes | memoryview]]] = []
-        self._mark = os.urandom(16)
 
     def leave(self, obj: Any) -> Any:
         """The mark, if ``obj`` is left out, or else None."""
@@ -136,7 +134,7 @@ class _Left:
             parts = [_head(b"\xc9", len(inner) + len(obj.data)) + bytes([EXT_ARRAY]) + inner, obj.data]
         else:
             return None
-        mark = msgpack.ExtType(0, self._mark)
+        mark = msgpack.ExtType(0, b"left out: %8d" % len(self.found))
         self.found.append((msgpack.packb(mark), parts))
         return mark
 
@@ -151,6 +149,8 @@ def gather(entries: Sequence[Any], default: Callable[[Any], Any] | None = None) 
     packed = _pack([_Bulk(one) if _is_bulk(one) else one for one in entries], default, left)
     if not left.found:
         return packed
+    if any(packed.count(mark) != 1 for mark, _ in left.found):
+        return pack(list(entries), default)  # something that is logged looks like a mark
     parts: list[bytes | memoryview] = []
     at = 0
     for mark, data in left.found:
