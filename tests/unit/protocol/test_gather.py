@@ -68,6 +68,15 @@ def test_what_a_default_makes_an_array_of_is_not_copied_either() -> None:
     assert bytes(made) == pack([[array(LARGE)], array(LARGE)])
 
 
+def test_what_looks_as_if_something_was_left_out_is_packed() -> None:
+    """Whoever logs the mark gets the mark, and large data beside it."""
+    left = values._Left()
+    left.leave(array(LARGE))
+    mark, _ = left.found[0]
+    for entries in ([mark, LARGE], [LARGE, mark], ["a", {mark: [array(LARGE)]}]):
+        assert gather(entries) == pack(entries)
+
+
 def test_an_encoder_that_has_gathered_packs_as_ever() -> None:
     """Encoders are used again."""
     gather([array(LARGE)])
