@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import get_ident
+from typing import Any
 
-from lived_protocol import events, frames
+from lived_protocol import frames
 
 from lived.journal import Entry, Journal
+from lived.numbers import Key
 from lived.room import Claim
 
 #: How often somebody who waits looks for room, in seconds. It comes in whole segments, so that is often enough. Who
@@ -49,20 +51,20 @@ class BlockingJournal(Journal):
         self._spell = _NO_SPELL
         super().__init__(folder, producer, limit, segment_size, media_share=1.0)
 
-    def append_metric(self, template: events.MetricTemplate, step: int, value: float) -> None:
+    def append_metric(self, key: Key, step: int, value: float, *how: Any) -> None:
         """As :meth:`Journal.append_metric`, and wait for room."""
         try:
-            super().append_metric(template, step, value)
+            super().append_metric(key, step, value, *how)
         except NoRoomYetError as exc:
             entry = exc.entry
         else:
             return
         self._wait(entry)
 
-    def append_step(self, step: int) -> None:
+    def append_step(self, step: int, *how: Any) -> None:
         """As :meth:`Journal.append_step`, and wait for room."""
         try:
-            super().append_step(step)
+            super().append_step(step, *how)
         except NoRoomYetError as exc:
             entry = exc.entry
         else:
@@ -112,15 +114,23 @@ class BlockingJournal(Journal):
         """Append ``entry``, or drop it at the end of patience."""
         patient = get_ident() != self._reader
         until = time.monotonic() + self._longest
-        while True:
+        waits = True
+        while waits:
             if patient:
                 time.sleep(LOOK_SECONDS)
-            with self._lock:
-                try:
-                    return self._append_locked(*entry)
-                except NoRoomYetError:
-                    if not patient or time.monotonic() >= until:
-                        return super()._have_no_room(entry)
+            last = not patient or time.monotonic() >= until
+            try:
+                if not self._exclusion.do(self._append_or_drop if last else self._append_locked, *entry):
+                    self._deferred.append(entry)
+                waits = False
+            except NoRoomYetError:
+                pass
+
+    def _append_or_drop(self, body: bytes, kind: str, media: bool) -> None:
+        try:
+            self._append_locked(body, kind, media)
+        except NoRoomYetError as exc:
+            super()._have_no_room(exc.entry)
 
     def _roll(self, size: int, claim: Claim) -> bool:
         rolled = super()._roll(size, claim)

@@ -14,35 +14,32 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import mmap
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
-from time import time_ns
-from zlib import crc32
+from time import time, time_ns
+from typing import Any
+from zlib import adler32, crc32
 
-from lived_protocol import events, frames, segments
+from lived_protocol import events, frames, records, segments
 
 from lived import system
 from lived.drops import Drops
+from lived.exclusion import Exclusion, takes
+from lived.numbers import Key, Numbers, metric_body, step_body
 from lived.room import MEDIA_SHARE, MEMORY_LIMIT, Claim, Room
 from lived.segment import COMMITTED_WORD, Segment, make_segment, memory_segment, name_spare
 
 logger = logging.getLogger("lived")
 
-_STEP_BODY = events.StepTemplate.size
-_STEP_FRAME = frames.size_of(_STEP_BODY)
-_place_step = frames.placer(_STEP_BODY)
+#: A record's time is a 32-bit float: it is counted from a new base every so many seconds, to keep to microseconds.
+BASE_SECONDS = 30.0
+#: With many metrics a segment has so many bytes for each, up to so many in all.
+BYTES_PER_METRIC, LARGEST_SEGMENT = 400, 16 * 1024**2
 #: An event's body, its kind, and whether it is media.
 Entry = tuple[bytes, str, bool]
 #: Kinds that a stream cannot do without.
 _NEEDED = ("Open", "End")
-
-
-def _pack_step(step: int) -> bytes:
-    body: bytes = events.StepTemplate.pack(events.StepTemplate.PREFIX, time_ns(), events.StepTemplate.STEP_MARK, step)
-    return body
 
 
 class Journal:
@@ -57,17 +54,20 @@ class Journal:
     ) -> None:
         self.folder = folder
         self.producer = producer
-        self.segment_size = segment_size
+        self._segment_size = segment_size
         #: From where to where bytes are lost whose file was deleted or cut off, in the order in which that was found.
         self.lost: list[tuple[int, int]] = []
         self._room = Room(limit, media_share)
-        # `with` on an RLock cannot be interrupted between taking the lock and the block that gives it back; and the
-        # lock itself knows whether this very thread is inside an append further up the stack.
-        self._lock = threading.RLock()
-        self._is_owned: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
+        self._exclusion = Exclusion(self)
+        self._free = self._exclusion.free
+        self._numbers = Numbers()
+        self._known: dict[Key, int] = {}
+        #: The step that a record behind what there is would be read with; None while that is not said.
+        self._at: int | None = None
+        self._base = 0.0
         self._deferred: deque[Entry] = deque()
         self._segments: list[Segment] = []
-        self._map: mmap.mmap
+        self._view: memoryview
         self._words: memoryview
         self._offset: int
         self._end: int
@@ -84,64 +84,141 @@ class Journal:
 
     # -- appending -----------------------------------------------------------------------------------------------------
 
-    def append_metric(self, template: events.MetricTemplate, step: int, value: float) -> None:
-        """Append a float metric: the hot path, everything of it in one place, constants as literals.
+    @takes
+    def append_metric(
+        self,
+        key: Key,
+        step: int,
+        value: float,
+        pack: Callable[..., bytes] = records.pack_float,
+        place: Callable[..., None] = records.place,
+        now: Callable[[], float] = time,
+        check: Callable[[bytes], int] = adler32,
+    ) -> None:
+        """Append a value of the metric ``key``: the hot path, everything of it in one place, constants as literals.
 
-        They are MetricTemplate's PREFIX and STEP_MARK, and a segment's committed word and head size; a test holds them.
+        They are a record's size, and a segment's committed word and head size; a test holds them. ``pack`` is
+        ``records.pack_integer`` for a key of integers.
         """
-        if self._is_owned():
-            body = template.pack(template.PREFIX, time_ns(), template.STEP_MARK, step, template.tail, value)
-            self._deferred.append((body, "Metric", False))
+        fits = False
+        free = self._free
+        try:
+            del free[None]
+            try:
+                word = self._known[key]
+                offset = self._offset
+                end = offset + 18
+                fits = step == self._at and end <= self._end
+                if fits:
+                    body = pack(word, now() - self._base, value)
+                    place(self._view, offset, body, check(body))
+                    # The offset moves first: an exception raised here by a signal handler must not let the next append
+                    # overwrite bytes that are already counted.
+                    self._offset = end
+                    self._words[6] = end - 64
+            finally:
+                free[None] = None
+        except KeyError as exc:  # it is taken, or the metric is not known here
+            if exc.__traceback__ is None or exc.__traceback__.tb_next is not None:
+                raise  # by a signal handler
+            fits = False
+        if not fits and not self._exclusion.do(self._append_metric_locked, key, step, value):
+            self._deferred.append((metric_body(key, step, value), "Metric", False))
             return
-        with self._lock:
-            offset = self._offset
-            size = template.size
-            end = offset + size + 8
-            body = template.pack(b"\x96\x02\xcf", time_ns(), 0xD3, step, template.tail, value)
-            if end <= self._end:
-                template.place(self._map, offset, size, crc32(body), body)
-                # The offset moves first: an exception raised here by a signal handler must not let the next append
-                # overwrite bytes that are already counted.
-                self._offset = end
-                self._words[6] = end - 64
-            else:
-                self._append_locked(body, "Metric", media=False)
         if self._deferred:
             self.append_deferred()
 
-    def append_step(self, step: int) -> None:
-        """Append a Step event; as hot as a metric."""
-        if self._is_owned():
-            self._deferred.append((_pack_step(step), "Step", False))
+    @takes
+    def append_step(
+        self,
+        step: int,
+        pack: Callable[..., bytes] = records.pack_integer,
+        place: Callable[..., None] = records.place,
+        now: Callable[[], float] = time,
+        check: Callable[[bytes], int] = adler32,
+    ) -> None:
+        """Append a completed step; as hot as a metric."""
+        fits = False
+        free = self._free
+        try:
+            del free[None]
+            try:
+                offset = self._offset
+                end = offset + 18
+                fits = self._at is not None and end <= self._end
+                if fits:
+                    body = pack(0xFFFF, now() - self._base, step)
+                    place(self._view, offset, body, check(body))
+                    self._at = None
+                    self._offset = end
+                    self._words[6] = end - 64
+                    self._at = step + 1
+            finally:
+                free[None] = None
+        except KeyError as exc:
+            if exc.__traceback__ is None or exc.__traceback__.tb_next is not None:
+                raise
+            fits = False
+        if not fits and not self._exclusion.do(self._append_step_locked, step):
+            self._deferred.append((step_body(step), "Step", False))
             return
-        with self._lock:
-            offset = self._offset
-            end = offset + _STEP_FRAME
-            body = _pack_step(step)
-            if end <= self._end:
-                _place_step(self._map, offset, _STEP_BODY, crc32(body), body)
-                self._offset = end
-                self._words[6] = end - 64
-            else:
-                self._append_locked(body, "Step", media=False)
         if self._deferred:
             self.append_deferred()
 
+    @takes
     def append(self, body: bytes, kind: str, media: bool = False) -> None:
         """Append one event's body; ``kind`` names it where it has to be dropped, ``media`` lets that happen early."""
-        if self._is_owned():
+        if not self._exclusion.do(self._append_locked, body, kind, media):
             self._deferred.append((body, kind, media))
-            return
-        with self._lock:
-            self._append_locked(body, kind, media)
-        if self._deferred:
+        elif self._deferred:
             self.append_deferred()
 
     def append_deferred(self) -> None:
         """Append what was set aside because its thread was interrupted inside an append."""
-        with self._lock:
-            while self._deferred:
-                self._append_locked(*self._deferred.popleft())
+        self._exclusion.do(self._append_deferred_locked)
+
+    def _append_deferred_locked(self) -> None:
+        while self._deferred:
+            self._append_locked(*self._deferred.popleft())
+
+    def _append_metric_locked(self, key: Key, step: int, value: float) -> None:
+        """A metric that needs something said before it, or another segment."""
+        if not self._numbers.has_room_for(key) or not self._is_ready(self._numbers.room_for(key)):
+            self._append_locked(metric_body(key, step, value), "Metric", media=False)
+            return
+        now = time()
+        said, word = self._numbers.say(key, step, self._at, now)
+        record = records.encode(word, now - (self._numbers.base or now), value)
+        self._at = None
+        self._store(b"".join([*said, record]))
+        self._numbers.note(key, word, now)
+        self._read_by(step)
+
+    def _append_step_locked(self, step: int) -> None:
+        if not self._is_ready(self._numbers.room_for(None)):
+            self._append_locked(step_body(step), "Step", media=False)
+            return
+        now = time()
+        said = self._numbers.say_base(now)
+        record = records.encode(records.STEP, now - (self._numbers.base or now), step)
+        self._at = None
+        self._store(b"".join([*said, record]))
+        self._numbers.note_base(now)
+        self._read_by(step + 1)
+
+    def _read_by(self, step: int) -> None:
+        """The hot path may go on from here."""
+        assert self._numbers.base is not None, "it was said"
+        self._base, self._known = self._numbers.base, self._numbers.known
+        self._at = step
+
+    def _is_ready(self, size: int) -> bool:
+        """Whether a record can be stored that needs up to ``size`` bytes."""
+        if self._closed:
+            return False
+        if not self._end:
+            self._adopt(self._segments[-1])
+        return not self.drops.untold and self._has_room(size, Claim.ANY)
 
     def _append_locked(self, body: bytes, kind: str, media: bool) -> None:
         if self._closed:
@@ -157,16 +234,31 @@ class Journal:
         if len(body) > frames.MAX_BODY or not self._has_room(size, claim):
             self._have_no_room((body, kind, media))
         else:
-            self._store(body)
+            self._store_frame(body)
 
-    def _store(self, body: bytes) -> None:
+    def _store_frame(self, body: bytes) -> None:
         offset, end = self._offset, self._offset + frames.size_of(len(body))
-        self._map[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
-        self._map[offset + 8 : end] = body
+        self._view[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
+        self._view[offset + 8 : end] = body
+        self._commit(end)
+
+    def _store(self, data: bytes) -> None:
+        """Store whole records and frames, all visible at once."""
+        end = self._offset + len(data)
+        self._view[self._offset : end] = data
+        self._commit(end)
+
+    def _commit(self, end: int) -> None:
         self._offset = end
         self._words[COMMITTED_WORD] = end - segments.HEAD_SIZE
 
     # -- segments ------------------------------------------------------------------------------------------------------
+
+    @property
+    def segment_size(self) -> int:
+        """Capacity of the next segment: so that naming all metrics in it again costs little beside their values."""
+        most = min(LARGEST_SEGMENT, self._room.limit // 8)
+        return max(self._segment_size, min(most, len(self._numbers) * BYTES_PER_METRIC))
 
     def _install(self, segment: Segment) -> None:
         """Append to ``segment`` from now on. Interrupted at any point, the next append finishes it."""
@@ -176,7 +268,9 @@ class Journal:
         self._adopt(segment)
 
     def _adopt(self, segment: Segment) -> None:
-        self._map = segment.map
+        self._at, self._known = None, {}
+        self._numbers.forget()
+        self._view = segment.view
         self._words = segment.words
         self._offset = segments.HEAD_SIZE + segment.words[COMMITTED_WORD]
         self._end = segments.HEAD_SIZE + segment.capacity
@@ -226,14 +320,16 @@ class Journal:
 
     def tend(self) -> None:
         """What there is to do when there is time. Called by the shipper, which is the only reader."""
-        self.append_deferred()
+        if self._deferred:
+            self.append_deferred()
         self.prepare()
 
     def prepare(self) -> None:
         """Have the next segment ready, so that no call has to make one, and give back the memory of full ones."""
         if not self.drops.on_disk:
-            with self._lock:
-                self.drops.settle()
+            self._exclusion.do(self.drops.settle)
+        if abs(time() - self._base) > BASE_SECONDS:
+            self._exclusion.do(self._count_anew)
         for segment in self._segments[:-1]:
             if segment.path is not None and not segment.sealed:
                 segment.seal()
@@ -245,11 +341,18 @@ class Journal:
             spare = make_segment(self.folder, segments.SPARE, self.segment_size, self.producer)
         except OSError:
             return  # said, if it lasts, when a segment is really needed
-        with self._lock:
-            if self._closed:
-                spare.discard()
-            else:
-                self._spare = spare
+        self._exclusion.do(self._keep_spare, spare)
+
+    def _keep_spare(self, spare: Segment) -> None:
+        if self._closed:
+            spare.discard()
+        else:
+            self._spare = spare
+
+    def _count_anew(self) -> None:
+        """Have the next record counted from a new base, and all it is read by said again."""
+        self._at = None
+        self._numbers.say_again()
 
     # -- drops ---------------------------------------------------------------------------------------------------------
 
@@ -270,7 +373,7 @@ class Journal:
         size = self.drops.size
         body = events.encode(events.Dropped(time_ns(), None, self.drops.counts, size))
         if self._has_room(frames.size_of(len(body)), Claim.ALWAYS if claim is Claim.ALWAYS else Claim.ANY):
-            self._store(body)
+            self._store_frame(body)
             self.drops.tell(size)
 
     def _warn_once(self, kind: str, text: str) -> None:
@@ -311,23 +414,32 @@ class Journal:
 
     def release(self, position: int) -> None:
         """Delete what lies wholly before ``position``; the last segment stays."""
-        with self._lock:
-            done: list[Segment] = []
-            while len(self._segments) > 1 and self._segments[0].end <= position:
-                segment = self._segments.pop(0)
-                self._room.give_back(segment)
-                done.append(segment)
+        done: list[Segment] = []
+        self._exclusion.do(self._release_locked, position, done)
         for segment in done:
             segment.discard()
 
+    def _release_locked(self, position: int, done: list[Segment]) -> None:
+        while len(self._segments) > 1 and self._segments[0].end <= position:
+            segment = self._segments.pop(0)
+            self._room.give_back(segment)
+            done.append(segment)
+
     def hand_over(self, successor: Callable[[bytes, str, bool], None]) -> None:
         """Take nothing more: what is appended from now on goes to ``successor``."""
-        with self._lock:
-            if self.drops.untold and not self._closed:  # behind the end, other threads have gone on
-                self._tell_drops(Claim.ALWAYS)
-            self._successor = successor
-            self._closed = True
-            self._end = 0
+        self._always(self._hand_over_locked, successor)
+
+    def _hand_over_locked(self, successor: Callable[[bytes, str, bool], None]) -> None:
+        if self.drops.untold and not self._closed:  # behind the end, other threads have gone on
+            self._tell_drops(Claim.ALWAYS)
+        self._successor = successor
+        self._closed = True
+        self._end = 0
+
+    def _always(self, work: Callable[..., None], *args: Any) -> None:
+        """Do it while nobody else appends; where this thread was interrupted while it does, in the middle of that."""
+        if not self._exclusion.do(work, *args):
+            work(*args)
 
     def disown(self) -> None:
         """In a forked child, whose parent goes on with the journal: nothing reaches it from here.
@@ -335,25 +447,29 @@ class Journal:
         Where a signal handler has forked in the middle of an append, the child returns into that append; what it does
         there goes to memory that nobody reads. (Not so in the moment in which a segment's file is made.)
         """
-        if self._is_owned():
-            nowhere = memory_segment(0, len(self._map), self.producer)
-            self._segments, self._map, self._words = [nowhere], nowhere.map, nowhere.words
+        if self._exclusion.is_inside():
+            nowhere = memory_segment(0, len(self._view), self.producer)
+            self._segments, self._view, self._words = [nowhere], nowhere.view, nowhere.words
             self.folder, self._spare = os.devnull, None
             self._warned.add("disk")
         self._closed = True
         self._end = 0
         self._deferred.clear()
         self.drops.close()
-        self._lock = threading.RLock()  # the other may be held by a thread that there is not here
-        self._is_owned = self._lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001
+        self._exclusion = Exclusion(self)  # the other may be held by a thread that there is not here
+        self._free = self._exclusion.free
 
     def close(self, delete: bool) -> None:
         """Unmap everything; with ``delete``, remove the folder's segments as well."""
-        with self._lock:
-            self._closed = True
-            self._end = 0
-            self.drops.close()
-            kept, self._spare = [*self._segments, *([self._spare] if self._spare else [])], None
+        kept: list[Segment] = []
+        self._always(self._close_locked, kept)
         for segment in kept:
             if delete or segment.path is None or segment.path.endswith(segments.file_name(segments.SPARE)):
                 segment.discard()
+
+    def _close_locked(self, kept: list[Segment]) -> None:
+        self._closed = True
+        self._end = 0
+        self.drops.close()
+        kept += [*self._segments, *([self._spare] if self._spare else [])]
+        self._spare = None

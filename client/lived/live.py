@@ -16,7 +16,7 @@ from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lived_protocol import errors, events, places
+from lived_protocol import errors, events, places, records
 from lived_protocol.names import check_name
 
 from lived import ranks, repository
@@ -138,7 +138,6 @@ class Live:
         self._step = step
         self._summary = Summary(self._summary_changed)
         self._latest: dict[str, Any] = {}
-        self._templates: dict[str, events.MetricTemplate] = {}
         self._metric_names: set[str] = set()
         #: Folder -> one of the metrics in it.
         self._metric_folders: dict[str, str] = {}
@@ -328,12 +327,15 @@ class Live:
             InvalidNameError: ``name`` cannot name a file below the run's directory, or another metric's name is a
                 folder of it.
         """
-        if isinstance(val, float) and plot is True and timestamp is False:
-            template = self._templates.get(name)
-            if template is not None:
-                self._recorder.append_metric(template, self._step or 0, val)
-                self._latest[name] = val
-                return
+        if (
+            (type(val) is float or isinstance(val, float))  # the first of the two is the quicker one
+            and plot is True
+            and timestamp is False
+            and name in self._metric_names
+        ):
+            self._recorder.append_metric(name, self._step or 0, val)
+            self._latest[name] = val
+            return
         self._log_any_metric(name, val, timestamp, plot)
 
     def _log_any_metric(self, name: str, val: Any, timestamp: bool, plot: bool | None) -> None:
@@ -342,7 +344,9 @@ class Live:
             self._declare_metric(name)
         flags = (events.METRIC_TIMESTAMP if timestamp else 0) | (events.METRIC_PLOT if plot else 0)
         if flags == events.METRIC_PLOT and type(value) is float:
-            self._recorder.append_metric(self._templates[name], self._step or 0, value)
+            self._recorder.append_metric(name, self._step or 0, value)
+        elif flags == events.METRIC_PLOT and type(value) is int and -_LONGEST_STEP <= value <= _LONGEST_STEP:
+            self._recorder.append_metric((name,), self._step or 0, value, records.pack_integer)
         else:
             self._recorder.append(events.Metric(time_ns(), self._step or 0, name, flags, value))
         self._latest[name] = value
@@ -361,7 +365,6 @@ class Live:
         below = self._metric_folders.get(name)
         if below is not None:
             raise InvalidNameError(f"{name!r} is a folder of the metric {below!r} in the summary; rename one of them")
-        self._templates[name] = events.MetricTemplate(name, events.METRIC_PLOT)
         self._metric_names.add(name)
         for folder in folders:
             self._metric_folders.setdefault(folder, name)

@@ -18,6 +18,7 @@ from lived_protocol import events, messages
 
 from lived import fork
 from lived.error import DaemonUnavailableError
+from lived.numbers import Key
 from lived.producer import Producer
 from lived.settings import Settings
 from lived.shipper import Fault
@@ -39,7 +40,7 @@ class Recorder:
     With ``joins``, it begins with a producer that joins the run, at the first event.
     """
 
-    append_metric: Callable[[events.MetricTemplate, int, float], None]
+    append_metric: Callable[..., None]
     append_step: Callable[[int], None]
 
     def __init__(
@@ -88,17 +89,17 @@ class Recorder:
                 return self._attach()
             return self._producer
 
-    def _join_for_metric(self, template: events.MetricTemplate, step: int, value: float) -> None:
+    def _join_for_metric(self, key: Key, step: int, value: float, *how: Any) -> None:
         self.producer()
-        self.append_metric(template, step, value)
+        self.append_metric(key, step, value, *how)
 
     def _join_for_step(self, step: int) -> None:
         self.producer()
         self.append_step(step)
 
-    def _append_metric_and_wait(self, template: events.MetricTemplate, step: int, value: float) -> None:
+    def _append_metric_and_wait(self, key: Key, step: int, value: float, *how: Any) -> None:
         producer = self.producer()
-        producer.journal.append_metric(template, step, value)
+        producer.journal.append_metric(key, step, value, *how)
         producer.flush(None, report=True)
 
     def _append_step_and_wait(self, step: int) -> None:

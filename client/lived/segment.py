@@ -29,14 +29,15 @@ class Segment:
     It is mapped while it is appended to. Behind that, :meth:`seal` gives its memory back, and it is read from its file.
     """
 
-    __slots__ = ("_end", "capacity", "first", "map", "path", "words")
+    __slots__ = ("_end", "capacity", "first", "map", "path", "view", "words")
 
     def __init__(self, path: str | None, mapped: mmap.mmap, first: int, capacity: int) -> None:
         self.path = path
         self.map = mapped
         self.first = first
         self.capacity = capacity
-        self.words = memoryview(mapped)[: segments.HEAD_SIZE].cast("Q")
+        self.view = memoryview(mapped)
+        self.words = self.view[: segments.HEAD_SIZE].cast("Q")
         self._end: int | None = None
 
     @property
@@ -75,14 +76,17 @@ class Segment:
         if self.path is None or not os.path.exists(self.path):
             return
         self._end = self.end
+        self._unmap()
+
+    def _unmap(self) -> None:
         self.words.release()
+        self.view.release()
         self.map.close()
 
     def discard(self) -> None:
         """Unmap and delete."""
         if self._end is None:
-            self.words.release()
-            self.map.close()
+            self._unmap()
         if self.path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)

@@ -30,8 +30,8 @@ logger = logging.getLogger("lived_daemon")
 #: Of the format of this file.
 VERSION = 2
 _MAGIC = b"LIVEDCUT"
-#: positions, ledger, state, due, dvc, ended, documents
-_TYPES = (dict, list, dict, list, dict, list, dict)
+#: positions, ledger, state, due, dvc, ended, documents, readings
+_TYPES = (dict, list, dict, list, dict, list, dict, dict)
 _HEAD = struct.Struct("<8sHxxI")
 #: The log of files, see :mod:`lived_daemon.receipt`.
 FILES_LOG = "files.jsonl"
@@ -46,7 +46,8 @@ class Checkpoint:
     """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event.
 
     ``ended`` are the producers (hex) among them whose End is before that; ``documents`` is what the receipt knows of
-    those that are rewritten.
+    those that are rewritten; ``readings`` what records of the other producers are read by from there on
+    (:meth:`lived_protocol.records.Reading.dump`).
     """
 
     positions: dict[str, int] = field(default_factory=dict)
@@ -56,12 +57,13 @@ class Checkpoint:
     dvc: dict[str, Any] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     documents: dict[str, Any] = field(default_factory=dict)
+    readings: dict[str, Any] = field(default_factory=dict)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """The content of a checkpoint file."""
     content = [checkpoint.positions, checkpoint.ledger.dump(), checkpoint.state, checkpoint.due, checkpoint.dvc]
-    body = values.pack([*content, checkpoint.ended, checkpoint.documents])
+    body = values.pack([*content, checkpoint.ended, checkpoint.documents, checkpoint.readings])
     return _HEAD.pack(_MAGIC, VERSION, crc32(body)) + body
 
 

@@ -35,6 +35,10 @@ class InvalidEventError(ProtocolError):
     """A whole frame holds something that is not an event of this protocol version."""
 
 
+class UnreadableError(InvalidEventError):
+    """What a record is read by was lost, or never said."""
+
+
 class InvalidMessageError(ProtocolError):
     """A message on the wire does not have the form WIRE.md gives it."""
 

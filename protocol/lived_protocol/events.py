@@ -7,13 +7,10 @@ in :data:`KINDS`, and a line in the daemon's run state.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import msgpack
-
-from lived_protocol import frames, values
+from lived_protocol import values
 from lived_protocol.errors import InvalidEventError
 
 #: Kinds of scikit-learn plots.
@@ -152,7 +149,20 @@ class End(NamedTuple):
     step: int | None
 
 
-Event = Open | Metric | Step | Params | Image | Plot | Curve | Artifact | Summary | Make | Dropped | End
+class Name(NamedTuple):
+    """The records of metric ``number`` are of the metric ``name``, with values in ``form``: ``"d"`` or ``"q"``.
+
+    See :mod:`lived_protocol.records`. The number includes the page.
+    """
+
+    time: int
+    step: int | None
+    number: int
+    name: str
+    form: str
+
+
+Event = Open | Metric | Step | Params | Image | Plot | Curve | Artifact | Summary | Make | Dropped | End | Name
 
 KINDS: dict[int, type[Any]] = {
     1: Open,
@@ -167,6 +177,7 @@ KINDS: dict[int, type[Any]] = {
     10: Make,
     11: Dropped,
     12: End,
+    13: Name,
 }
 _NUMBERS: dict[type[Any], int] = {cls: number for number, cls in KINDS.items()}
 _FIELDS: dict[int, int] = {number: len(cls._fields) for number, cls in KINDS.items()}
@@ -198,37 +209,3 @@ def decode(body: bytes | memoryview) -> Event:
         raise InvalidEventError(f"{cls.__name__}: time is not an integer")
     event: Event = cls._make(fields[1:])
     return event
-
-
-class MetricTemplate:
-    """The body of a float metric with everything that does not change laid out in advance.
-
-    Every call of ``log_metric`` differs from the one before it only in time, step and value. ``pack(prefix, time,
-    STEP_MARK, step, tail, value)`` fills them into a ready msgpack body in one call; what it makes is exactly what
-    :func:`encode` makes of the same event with full-width integers, which msgpack allows. ``place`` then puts the frame
-    into a buffer, see :func:`lived_protocol.frames.placer`.
-    """
-
-    __slots__ = ("pack", "place", "size", "tail")
-
-    #: fixarray of 6, kind 2, and the mark of an unsigned 64-bit integer (the time)
-    PREFIX: ClassVar[bytes] = b"\x96\x02\xcf"
-    #: the mark of a signed 64-bit integer
-    STEP_MARK: ClassVar[int] = 0xD3
-
-    def __init__(self, name: str, flags: int) -> None:
-        self.tail: bytes = msgpack.packb(name) + msgpack.packb(flags) + b"\xcb"
-        layout = struct.Struct(f">3sQBq{len(self.tail)}sd")
-        self.size: int = layout.size
-        self.pack = layout.pack
-        self.place = frames.placer(layout.size)
-
-
-class StepTemplate:
-    """The body of a Step event, laid out like :class:`MetricTemplate`: ``pack(PREFIX, time, STEP_MARK, step)``."""
-
-    PREFIX: ClassVar[bytes] = b"\x93\x03\xcf"
-    STEP_MARK: ClassVar[int] = 0xD3
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct(">3sQBq")
-    size: ClassVar[int] = _LAYOUT.size
-    pack = staticmethod(_LAYOUT.pack)

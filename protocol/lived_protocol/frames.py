@@ -1,24 +1,27 @@
 """One frame: a header of length and checksum, then the msgpack body of one event.
 
-``<u32 length><u32 crc32 of the body><body>``, little endian. A *stream* is frames one after the other; a *position* is
-a byte offset in a stream. The functions here work on any buffer and know nothing of where it came from.
+``<u32 length><u32 crc32 of the body><body>``, big endian. A *stream* is frames and packed records, which are described
+in :mod:`lived_protocol.records`, one after the other; a *position* is a byte offset in a stream. A frame's length is
+below 2**31, so the first bit tells the two apart. The functions here work on any buffer and know nothing of its source.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
 from zlib import crc32
 
+from lived_protocol import records
 from lived_protocol.errors import DamagedFrameError
 
-HEADER = struct.Struct("<II")
+HEADER = struct.Struct(">II")
 HEADER_SIZE = HEADER.size
 #: How the body of an event begins: a msgpack array of at most 15 values, of which the first is a small number.
 _EVENT = re.compile(rb"(?=[\x92-\x9f][\x00-\x7f])")
-#: Longest body: what the 32-bit length can say.
-MAX_BODY = 0xFFFFFFFF
+#: Longest body: what 31 bits can say.
+MAX_BODY = 0x7FFFFFFF
+#: What is cut out of a stream: a frame's body, or a run of records.
+Piece = memoryview | records.Batch
 
 
 def encode(body: bytes) -> bytes:
@@ -26,80 +29,94 @@ def encode(body: bytes) -> bytes:
     return HEADER.pack(len(body), crc32(body)) + body
 
 
-def placer(body_size: int) -> Callable[..., None]:
-    """What puts a frame of that body size into a buffer: call it with ``(buffer, offset, body_size, crc32, body)``."""
-    return struct.Struct(f"<II{body_size}s").pack_into
-
-
 def size_of(body_size: int) -> int:
     """Bytes that a body of ``body_size`` bytes takes in a stream."""
     return HEADER_SIZE + body_size
 
 
-def body_length(buffer: bytes | bytearray | memoryview, offset: int) -> int | None:
-    """Length of the body whose frame starts at ``offset``, or None while its header is not there yet."""
+def size_at(buffer: bytes | bytearray | memoryview, offset: int) -> int | None:
+    """Size of the frame or record that starts at ``offset``, or None while that cannot be told yet."""
+    if offset < len(buffer) and buffer[offset] & 0x80:
+        return records.SIZE
     if len(buffer) - offset < HEADER_SIZE:
         return None
-    length: int = HEADER.unpack_from(buffer, offset)[0]
-    return length
+    return HEADER_SIZE + int(HEADER.unpack_from(buffer, offset)[0])
 
 
-def cut(buffer: bytes | memoryview, position: int) -> tuple[list[tuple[int, memoryview]], int]:
-    """Cut ``buffer``, whose first byte has stream position ``position``, into whole frames.
+def cut(
+    buffer: bytes | memoryview, position: int, verify: records.Verify = records.verify
+) -> tuple[list[tuple[int, Piece]], int]:
+    """Cut ``buffer``, whose first byte has stream position ``position``, into whole frames and batches of records.
 
-    Returns the frames as ``(position just behind the frame, body)``, and how many bytes they took; what is left over is
-    the beginning of a frame that is not whole yet. Bodies are views of ``buffer``.
+    Returns them as ``(position just behind it, body or batch)``, and how many bytes they took; what is left over is the
+    beginning of one that is not whole yet. All are views of ``buffer``.
 
     Raises:
-        DamagedStreamError: a whole frame does not match its checksum. Frames before it are in ``exc.frames``.
+        DamagedStreamError: a whole one does not match its checksum. Those before it are in ``exc.pieces``.
     """
     view = memoryview(buffer)
     size = len(view)
-    frames: list[tuple[int, memoryview]] = []
+    pieces: list[tuple[int, Piece]] = []
     offset = 0
     unpack = HEADER.unpack_from
     while size - offset >= HEADER_SIZE:
+        if view[offset] & 0x80:
+            marked = records.extent(view[offset:])
+            if not marked:
+                break
+            good = verify(view[offset : offset + marked])
+            if good:
+                pieces.append((position + offset + good, records.Batch(view[offset : offset + good])))
+                offset += good
+            if good < marked:
+                raise DamagedStreamError(position + offset, "its checksum does not match", pieces, offset)
+            continue
         length, check = unpack(view, offset)
         end = offset + HEADER_SIZE + length
         if end > size:
             break
         body = view[offset + HEADER_SIZE : end]
         if length == 0 or crc32(body) != check:
-            raise DamagedStreamError(position + offset, "its checksum does not match", frames, offset)
-        frames.append((position + end, body))
+            raise DamagedStreamError(position + offset, "its checksum does not match", pieces, offset)
+        pieces.append((position + end, body))
         offset = end
-    return frames, offset
+    return pieces, offset
 
 
 class DamagedStreamError(DamagedFrameError):
     """A damaged frame, with what :func:`cut` had found before it."""
 
-    def __init__(self, position: int, reason: str, frames: list[tuple[int, memoryview]], consumed: int) -> None:
+    def __init__(self, position: int, reason: str, pieces: list[tuple[int, Piece]], consumed: int) -> None:
         super().__init__(position, reason)
-        self.frames = frames
+        self.pieces = pieces
         self.consumed = consumed
 
 
-def is_frame(buffer: bytes | memoryview, offset: int) -> bool:
-    """Whether a whole frame that matches its checksum stands at ``offset``."""
+def is_whole(buffer: bytes | memoryview, offset: int) -> bool:
+    """Whether a whole frame or record that matches its checksum stands at ``offset``."""
     view = memoryview(buffer)
     if len(view) - offset < HEADER_SIZE:
         return False
+    if view[offset] & 0x80:
+        return records.is_record(view, offset)
     length, check = HEADER.unpack_from(view, offset)
     body = view[offset + HEADER_SIZE : offset + size_of(length)]
     return bool(length) and len(body) == length and crc32(body) == check
 
 
 def resync(buffer: bytes | memoryview, start: int) -> int | None:
-    """Offset of the first whole, matching frame at or behind ``start`` whose body can be an event's, or None.
+    """Offset of the first whole, matching frame or record at or behind ``start``, or None.
 
-    Used to go on behind damage: a run of bytes is taken for a frame only if its checksum matches, which a random run
-    does once in four thousand million. Checksums are computed only where a body begins as that of an event does, and
-    where its length leads to no further than the end.
+    Used to go on behind damage: a run of bytes is taken for one only if its checksum matches, which a random run does
+    once in four thousand million. A frame's body must begin as an event's does. Checksums are computed only where that
+    is so and the length leads to no further than the end, or where the bytes of a record's can be one.
     """
-    size = len(buffer)
+    record = records.find(buffer, start)
+    end = len(buffer) if record is None else record
     for found in _EVENT.finditer(buffer, start + HEADER_SIZE):
         offset = found.start() - HEADER_SIZE
-        if 0 < HEADER.unpack_from(buffer, offset)[0] <= size - found.start() and is_frame(buffer, offset):
+        if offset >= end:
+            break
+        if 0 < HEADER.unpack_from(buffer, offset)[0] <= len(buffer) - found.start() and is_whole(buffer, offset):
             return offset
-    return None
+    return record

@@ -1,14 +1,14 @@
 """The daemon's side of one producer's stream, without I/O: which bytes are expected, and frames out of pieces.
 
 Pieces may repeat, overlap and end anywhere. :class:`Session` drops what it has seen, refuses a gap, keeps the beginning
-of a frame until the rest is there, and hands out frames once and in order.
+of a frame until the rest is there, and hands out frames and batches of records once and in order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lived_protocol import frames
+from lived_protocol import frames, records
 from lived_protocol.errors import GapError
 
 #: What a producer may send ahead of what the daemon has taken in, in bytes.
@@ -26,6 +26,8 @@ class Session:
     received: int = 0
     applied: int = 0
     damaged: int = 0
+    #: Checks records; whoever has many at a time brings a quicker one.
+    verify: records.Verify = records.verify
     _rest: bytearray = field(default_factory=bytearray)
     #: Nothing good has come since the last damage, so the next length may be no length at all.
     _doubtful: bool = False
@@ -33,12 +35,12 @@ class Session:
     _next_search: int = 0
 
     @classmethod
-    def at(cls, position: int) -> Session:
+    def at(cls, position: int, verify: records.Verify = records.verify) -> Session:
         """A session that expects ``position`` next."""
-        return cls(received=position, applied=position)
+        return cls(received=position, applied=position, verify=verify)
 
-    def accept(self, position: int, data: bytes | memoryview) -> list[tuple[int, memoryview]]:
-        """Take a piece; return the frames it completes as ``(position behind the frame, body)``.
+    def accept(self, position: int, data: bytes | memoryview) -> list[tuple[int, frames.Piece]]:
+        """Take a piece; return the frames it completes as ``(position behind it, body or batch)``.
 
         Raises:
             GapError: the piece begins behind the position expected next; nothing is taken.
@@ -66,12 +68,12 @@ class Session:
         return []
 
     def _whole(self) -> bool:
-        length = frames.body_length(self._rest, 0)
-        return length is not None and len(self._rest) >= frames.size_of(length)
+        size = frames.size_at(self._rest, 0)
+        return size is not None and len(self._rest) >= size
 
-    def _cut(self, buffer: bytes | memoryview) -> list[tuple[int, memoryview]]:
+    def _cut(self, buffer: bytes | memoryview) -> list[tuple[int, frames.Piece]]:
         try:
-            found, consumed = frames.cut(buffer, self.applied)
+            found, consumed = frames.cut(buffer, self.applied, self.verify)
         except frames.DamagedStreamError as exc:
             self._go_on(buffer, exc.consumed)
             raise
@@ -85,29 +87,31 @@ class Session:
         self._rest = bytearray(memoryview(buffer)[consumed:])
         self._next_search = 0
 
-    def skip_damage(self) -> tuple[bytes, list[tuple[int, memoryview]]]:
+    def skip_damage(self) -> tuple[bytes, list[tuple[int, frames.Piece | records.Damaged]]]:
         """Go on behind the damaged frame at ``applied``, and behind every further one.
 
-        Returns the bytes set aside and the frames found between and behind them. Where no whole frame follows in what
-        has arrived, the damaged frame's own length is believed if that much has arrived; else all held is set aside.
+        Returns the bytes set aside, and the frames found between and behind them, with what stands for them. Where no
+        whole frame follows in what has arrived, the damaged frame's own length is believed if that much has arrived;
+        else all held is set aside.
         """
         aside = b""
-        found: list[tuple[int, memoryview]] = []
+        found: list[tuple[int, frames.Piece | records.Damaged]] = []
         while True:
             held = bytes(self._rest)
-            length = frames.body_length(held, 0)
-            own_end = len(held) if length is None else min(frames.size_of(length), len(held))
-            found_at = own_end if frames.is_frame(held, own_end) else frames.resync(held, 1)
+            size = frames.size_at(held, 0)
+            own_end = len(held) if size is None else min(size, len(held))
+            found_at = own_end if frames.is_whole(held, own_end) else frames.resync(held, 1)
             offset = own_end if found_at is None else found_at
             aside += held[:offset]
             self.damaged += offset
             self.applied += offset
+            found.append((self.applied, records.Damaged(held[:offset])))
             self._rest = bytearray()
             self._doubtful = True
             try:
-                return aside, found + self._cut(memoryview(held)[offset:])
+                return aside, [*found, *self._cut(memoryview(held)[offset:])]
             except frames.DamagedStreamError as exc:
-                found += exc.frames
+                found += exc.pieces
 
     @property
     def pending(self) -> int:
@@ -116,6 +120,4 @@ class Session:
 
     def limit(self) -> int:
         """The position up to which the producer may send: a window, or a whole frame where that is larger."""
-        length = frames.body_length(self._rest, 0)
-        frame_end = self.applied + (frames.size_of(length) if length is not None else 0)
-        return max(self.applied + WINDOW, frame_end)
+        return max(self.applied + WINDOW, self.applied + (frames.size_at(self._rest, 0) or 0))

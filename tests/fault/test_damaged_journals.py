@@ -73,7 +73,7 @@ def test_recover_reads_what_the_daemon_reads(name: str, tmp_path: Path) -> None:
             try:
                 steps += _steps(session.accept(session.received, data))
             except frames.DamagedStreamError as exc:
-                steps += _steps(exc.frames) + _steps(session.skip_damage()[1])
+                steps += _steps(exc.pieces) + _steps(session.skip_damage()[1])
     assert steps == [step for step in range(ROWS) if step not in CASES[name].lost]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any
 
-from lived_protocol import events
+from lived_protocol import events, records
 from lived_protocol.errors import InvalidEventError, InvalidNameError
 from lived_protocol.hello import is_count
 from lived_protocol.names import check_name
@@ -93,6 +93,14 @@ def _metric(event: events.Metric) -> bool:
     return _metric_name(event.name) and (type(event.value) in _SCALARS or _is_narrow(event.value))
 
 
+def _name(event: events.Name) -> bool:
+    if type(event.number) is not int or type(event.name) is not str:
+        return False
+    if not 0 <= event.number < records.MAX_NUMBER or event.form not in (records.FLOAT, records.INTEGER):
+        return False
+    return _metric_name(event.name)
+
+
 def _is_narrow(value: Any) -> bool:
     if type(value) is not Array or value.shape or type(value.dtype) is not str or value.dtype[:1] not in ("<", ">"):
         return False
@@ -148,6 +156,7 @@ def _dropped(event: events.Dropped) -> bool:
 
 _CHECKS: dict[type[Any], Callable[[Any], bool]] = {
     events.Metric: _metric,
+    events.Name: _name,
     events.Step: lambda event: type(event.step) is int,
     events.Params: lambda event: isinstance(event.params, dict),
     events.Image: _image,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from lived_protocol import messages
 from lived_protocol.errors import InvalidEventError
+from lived_protocol.records import Reading
 
 from lived_daemon import checkpoint
 from lived_daemon.pool import Job
@@ -38,6 +39,8 @@ def _believe(found: checkpoint.Checkpoint) -> None:
     Raises:
         ValueError: its state is none.
     """
+    for dumped in found.readings.values():
+        Reading.load(dumped)
     state = RunState.load(found.state)
     try:
         if state.run:
@@ -83,6 +86,7 @@ class Cuts:
             self.checkpoint = found
             self._intake.positions = dict(found.positions)
             self._intake.ended = set(found.ended)
+            self._intake.readings = {producer: Reading.load(dumped) for producer, dumped in found.readings.items()}
 
     @property
     def is_current(self) -> bool:
@@ -97,7 +101,7 @@ class Cuts:
         """The run has lost its directory: nothing of it is in the tree any more, its positions stay."""
         self.abandon()
         self.begin_tree()
-        self.checkpoint = checkpoint.Checkpoint(positions=self.checkpoint.positions)
+        self.checkpoint = checkpoint.Checkpoint(positions=self.checkpoint.positions, readings=self.checkpoint.readings)
         self.changed = True
 
     # -- barriers ------------------------------------------------------------------------------------------------------
@@ -139,6 +143,7 @@ class Cuts:
         applied = self._intake.applied()
         positions = {**self.checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}}
         made = replace(self.checkpoint, positions=positions, state=state.dump() if state.run else {})
+        made.readings = self._intake.dump_readings()
         made.ended = [feed.producer.hex() for feed in self._intake.feeds.values() if feed.ended]
         if output is not None:  # else nothing has been written since the checkpoint: what it says of the tree stands
             made.ledger = output.rows.ledger
@@ -159,7 +164,9 @@ class Cuts:
             OSError: it cannot be saved.
         """
         positions = {**self.checkpoint.positions, producer.hex(): position}
-        self._store.save(checkpoint.encode(checkpoint.Checkpoint(positions, self.checkpoint.ledger, state.dump())))
+        readings = self._intake.dump_readings()
+        begun = checkpoint.Checkpoint(positions, self.checkpoint.ledger, state.dump(), readings=readings)
+        self._store.save(checkpoint.encode(begun))
 
     def abandon(self) -> None:
         """Let the cut on its way never become valid; what waited for it waits for the next."""

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lived_protocol.frames import Piece
+from lived_protocol.records import Damaged, Reading
 from lived_protocol.session import WINDOW, Session
 
 from lived_daemon.runs.reduction import Rank
@@ -17,7 +19,8 @@ from lived_daemon.runs.reduction import Rank
 class Feed:
     """``applied`` is the position behind the last event applied; ``durable`` the one a checkpoint covers.
 
-    ``frames`` holds what has arrived and is not applied yet. ``member`` is False for a producer that joined by fork,
+    ``frames`` holds what has arrived and is not applied yet, each with the position behind it; ``reading`` is what
+    records there are read by, as of ``applied``. ``member`` is False for a producer that joined by fork,
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
     or empty. ``rank`` is its place in a world of several; ``held`` says that its end, or its beginning, waits for
     others of that. ``since`` is when it has greeted, in monotonic seconds.
@@ -33,7 +36,8 @@ class Feed:
     applied: int
     durable: int
     member: bool = True
-    frames: deque[tuple[int, memoryview]] = field(default_factory=deque)
+    frames: deque[tuple[int, Piece | Damaged]] = field(default_factory=deque)
+    reading: Reading = field(default_factory=Reading)
     gone: bool = False
     ended: bool = False
     end: int | None = None

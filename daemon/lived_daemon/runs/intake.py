@@ -15,11 +15,13 @@ from typing import Any
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
 from lived_protocol.errors import DamagedDropsError, GapError
 from lived_protocol.hello import DROPPED, END, LOST
+from lived_protocol.records import Damaged, Reading
 from lived_protocol.session import WINDOW, Session
 
 from lived_daemon import aside
 from lived_daemon.ingest import journals
 from lived_daemon.runs.feed import Feed
+from lived_daemon.runs.lane import verify
 
 logger = logging.getLogger("lived_daemon")
 
@@ -33,13 +35,14 @@ class Intake:
     """The producers of one run.
 
     ``positions`` are those of producers (hex) that are not attached: of the checkpoint, or where they have left; those
-    in ``ended`` had ended by then.
+    in ``ended`` had ended by then, and ``readings`` are what records of theirs behind it are read by.
     """
 
     def __init__(self, home: str, post: Post, say: Say) -> None:
         self.feeds: dict[bytes, Feed] = {}
         self.positions: dict[str, int] = {}
         self.ended: set[str] = set()
+        self.readings: dict[str, Reading] = {}
         self._home = home
         self._post = post
         self._say = say
@@ -53,8 +56,9 @@ class Intake:
             position = self.positions.get(hello.producer.hex(), 0)
             start = max(position, hello.first)
             member = not hello.run.get("continues", False)
-            feed = Feed(hello.producer, hello.run, hello.journal, Session.at(start), start, position, member)
+            feed = Feed(hello.producer, hello.run, hello.journal, Session.at(start, verify), start, position, member)
             feed.ended = hello.producer.hex() in self.ended
+            feed.reading = self.readings.pop(hello.producer.hex(), feed.reading)
             self.feeds[hello.producer] = feed
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
@@ -70,11 +74,12 @@ class Intake:
         """Go on at ``first``: what lies between is not to be had any more, nor the rest of a frame begun before."""
         self._end_frame(feed, position)
         self._miss(feed, position, first)
-        feed.session = Session.at(first)
+        feed.session = Session.at(first, verify)
 
     def _miss(self, feed: Feed, position: int, first: int) -> None:
         """What lies between is not to be had any more."""
         if first > position:
+            feed.frames.append((first, Damaged(None)))
             where = f", from position {position} on in {feed.journal}" if feed.journal else ""
             self._say("journal", f"{first - position} bytes of the journal are missing{where}", feed.producer)
 
@@ -97,7 +102,10 @@ class Intake:
         feed = self.feeds.pop(producer, None)
         if feed is not None:  # it may come again: who ships a journal may be killed before it is deleted
             self.positions[producer.hex()] = feed.applied
-            self.ended |= {producer.hex()} if feed.ended else set()
+            if feed.ended:
+                self.ended.add(producer.hex())
+            else:
+                self.readings[producer.hex()] = feed.reading
 
     def read_rest(self, producer: bytes) -> bool:
         """The process of ``producer`` is gone: read what it left. False if that is known already."""
@@ -209,7 +217,7 @@ class Intake:
         try:
             feed.frames.extend(feed.session.accept(position, data))
         except frames.DamagedStreamError as exc:
-            feed.frames.extend(exc.frames)
+            feed.frames.extend(exc.pieces)
             self._set_aside(feed)
 
     def _set_aside(self, feed: Feed) -> None:
@@ -250,6 +258,11 @@ class Intake:
     def waiting(self) -> bool:
         """Whether anything has arrived that is not applied."""
         return any((feed.frames and not feed.held) or feed.rest is not None for feed in self.feeds.values())
+
+    def dump_readings(self) -> dict[str, Any]:
+        """What the records are read by that each producer may still send, as of what is applied."""
+        kept = {producer: reading.dump() for producer, reading in self.readings.items()}
+        return kept | {feed.producer.hex(): feed.reading.dump() for feed in self.feeds.values() if not feed.ended}
 
     def applied(self) -> dict[bytes, int]:
         """The position of each producer behind its last applied event."""

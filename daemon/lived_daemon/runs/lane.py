@@ -1,83 +1,142 @@
-"""The quick way of what there is most of: float metrics and steps, as a client lays them out, many at a time.
+"""The quick way of what there is most of: records, a batch of them at a time.
 
 What always holds: the state and the rows are those that :meth:`RunState.apply` makes of the same events one by one; a
-frame that is not exactly of the known form is left for it, and with it all that follows. A metric is known here once an
-event with that name and those flags has gone the long way, where it was checked.
+batch that has anything else in it than metrics that are known, steps, and what they are read by, is left to that.
 """
 
 from __future__ import annotations
 
-import struct
-from collections import defaultdict
-from collections.abc import Iterable
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from lived_protocol.events import METRIC_PLOT, Event, Metric, MetricTemplate, StepTemplate
+import numpy as np
+import numpy.typing as npt
+from lived_protocol import records
+from lived_protocol.records import Batch, Reading
 
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import RunState
+from lived_daemon.writers.columns import Columns
+from lived_daemon.writers.rows import RowWriter
 
-#: Of both templates: prefix, time, mark, step; a step ends there, and the value of a metric is the last 8 bytes.
-_HEAD = struct.Struct(">3sQBq")
-_VALUE = struct.Struct(">d")
-_HEAD_SIZE, _VALUE_SIZE = _HEAD.size, _VALUE.size
-#: So many names are known at most; they cost memory, and come again.
-MAX_KNOWN = 200_000
+_RECORD = np.dtype([("word", ">u2"), ("time", ">f4"), ("value", ">i8"), ("check", ">u4")])
+#: A batch of fewer records is sooner done one by one.
+SHORTEST = 12
+_UNKNOWN = -1
+Integers = npt.NDArray[np.int64]
+
+
+def verify(view: memoryview) -> int:
+    """How many bytes at the beginning of ``view``, whole records, match their checksums."""
+    if len(view) < SHORTEST * records.SIZE:
+        return records.verify(view)
+    content = np.frombuffer(view, np.uint8).reshape(-1, records.SIZE)
+    low = np.ones(len(content), np.uint16)
+    high = np.zeros(len(content), np.uint16)
+    for at in range(records.BODY_SIZE):  # of 14 bytes neither sum reaches the modulus
+        low += content[:, at]
+        high += low
+    checks = high.astype(np.uint32) << 16 | low
+    wrong = np.flatnonzero(checks != np.frombuffer(view, _RECORD)["check"])
+    return int(wrong[0]) * records.SIZE if len(wrong) else len(view)
+
+
+class Taken(NamedTuple):
+    """How many records were applied, and what has fallen due."""
+
+    records: int
+    due: Due | None
 
 
 class Lane:
-    """The metrics that one run has seen in that form, by what stands between step and value."""
+    """Applies batches to a run's state and to the rows of its tree."""
+
+    def __init__(self, rows: RowWriter) -> None:
+        self._rows = rows
+        self._known: dict[bytes, _Known] = {}
+
+    def learn(self, producer: bytes, number: int, name: str, form: str) -> None:
+        """The metric ``name``, which was checked, has a number in the stream of ``producer``."""
+        if producer in self._known:
+            self._known[producer].learn(number, self._rows.number(name), form)
+
+    def forget(self, producer: bytes) -> None:
+        """Nothing more comes from ``producer``."""
+        self._known.pop(producer, None)
+
+    def take(self, batch: Batch, reading: Reading, producer: bytes, state: RunState) -> Taken:
+        """Apply ``batch``, where the first step of all is in it up to that; nothing of it if it is not for here."""
+        nothing = Taken(0, None)
+        if len(batch) < SHORTEST or reading.step is None or reading.page is None:
+            return nothing
+        content = np.frombuffer(batch.view, _RECORD)
+        words = content["word"].astype(np.int64)
+        stepping = words == records.STEP
+        if stepping.any() and "step" not in state.summary:  # where it stands among the metrics is decided by the first
+            content = content[: int(stepping.argmax()) + 1]
+            words, stepping = words[: len(content)], stepping[: len(content)]
+        values = content["value"].astype(np.int64)
+        steps = _carried(reading.step, stepping | (words == records.AT), values + stepping)
+        pages = _carried(reading.page, words == records.PAGE, values)
+        metric = words < records.MARK + records.NUMBERS
+        if not (metric | (words >= records.BASE)).all():
+            return nothing
+        known = self._known_of(producer, reading)
+        numbers = (pages * records.MARK + words - records.MARK)[metric]
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(known.keys):
+            return nothing
+        keys = known.keys[numbers]
+        if (keys == _UNKNOWN).any():
+            return nothing
+        if len(numbers):
+            self._log(Columns(keys, steps[metric], values[metric], known.floats[numbers]), producer, state)
+        reading.step, reading.page = int(steps[-1]), int(pages[-1])
+        based = np.flatnonzero(words == records.BASE)
+        if len(based):
+            reading.base = float(values[based[-1:]].view(np.float64)[0])
+        completed = np.flatnonzero(stepping)
+        due = state.complete(int(values[completed[-1]])) if len(completed) else None
+        return Taken(len(content), due)
+
+    def _log(self, columns: Columns, producer: bytes, state: RunState) -> None:
+        columns = columns.grouped()
+        last = columns.ends() - 1
+        names, keys = self._rows.names, columns.keys[last].tolist()
+        latest = columns.values[last]
+        for key, integer, number, is_float in zip(
+            keys, latest.tolist(), latest.view(np.float64).tolist(), columns.floats[last].tolist(), strict=True
+        ):
+            state.latest[names[key]] = number if is_float else integer
+        state.note_metrics()
+        self._rows.add_columns(columns, producer)
+
+    def _known_of(self, producer: bytes, reading: Reading) -> _Known:
+        known = self._known.get(producer)
+        if known is None:
+            known = self._known[producer] = _Known()
+            for number, (name, form) in reading.names.items():
+                known.learn(number, self._rows.number(name), form)
+        return known
+
+
+class _Known:
+    """By number in a stream: the number of its rows' file, and whether its values are floats."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, str] = {}
+        self.keys = np.full(64, _UNKNOWN, np.int32)
+        self.floats = np.zeros(64, np.bool_)
 
-    def learn(self, event: Event, body: memoryview) -> None:
-        """Know ``event``, which was applied, again; ``body`` is its own."""
-        if type(event) is not Metric or type(event.value) is not float or event.flags != METRIC_PLOT:
-            return
-        if body[:3] == MetricTemplate.PREFIX and body[11] == MetricTemplate.STEP_MARK:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[bytes(body[_HEAD_SIZE:-_VALUE_SIZE])] = event.name
+    def learn(self, number: int, key: int, form: str) -> None:
+        """A number has a meaning."""
+        if number >= len(self.keys):
+            more = max(len(self.keys), number + 1 - len(self.keys))
+            self.keys = np.concatenate([self.keys, np.full(more, _UNKNOWN, np.int32)])
+            self.floats = np.concatenate([self.floats, np.zeros(more, np.bool_)])
+        self.keys[number] = key
+        self.floats[number] = form == records.FLOAT
 
-    def take(
-        self,
-        frames: Iterable[tuple[int, memoryview]],
-        most: int,
-        state: RunState,
-        rows: defaultdict[Any, list[tuple[int, int, int, Any]]],
-    ) -> tuple[int, int, Due | None]:
-        """Apply up to ``most`` of the frames at the beginning of ``frames``.
 
-        Returns how many frames that were, how many rows went to ``rows`` by their names, and what has fallen due.
-        """
-        known, latest = self._known, state.latest
-        head, value_at = _HEAD.unpack_from, _VALUE.unpack_from
-        metric_prefix, step_prefix, mark = MetricTemplate.PREFIX, StepTemplate.PREFIX, MetricTemplate.STEP_MARK
-        taken, count, stepped = 0, 0, None
-        for _, body in islice(frames, most):
-            size = len(body)
-            if size < _HEAD_SIZE:
-                break
-            prefix, time, found_mark, step = head(body)
-            if found_mark != mark:
-                break
-            if prefix == metric_prefix:
-                name = known.get(bytes(body[_HEAD_SIZE:-_VALUE_SIZE]))
-                if name is None:
-                    break
-                (value,) = value_at(body, size - _VALUE_SIZE)
-                latest[name] = value
-                rows[name].append((time, step, METRIC_PLOT, value))
-                count += 1
-            elif prefix == step_prefix and size == _HEAD_SIZE and "step" in state.summary:
-                stepped = step
-                state.summary["step"] = step
-            else:
-                break
-            taken += 1
-        if count:
-            state.note_metrics()
-        due = state.complete(stepped) if stepped is not None else None
-        return taken, count, due
+def _carried(first: int, changes: npt.NDArray[np.bool_], values: Integers) -> Integers:
+    """For each record what holds there: the value of the last that changes it, ``first`` before any does."""
+    held = np.concatenate([np.array([first], np.int64), values[changes]])
+    carried: Any = held[np.cumsum(changes)]
+    return carried  # type: ignore[no-any-return]

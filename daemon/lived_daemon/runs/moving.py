@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
+from lived_protocol.records import Batch, Damaged
 
 from lived_daemon.runs.commands import Move
 from lived_daemon.runs.directory import Directory
@@ -79,7 +80,7 @@ class Moving:
         end, body = feed.frames[0]
         known = (self._logged or {}).get(feed.producer, 0)
         try:
-            at = events.decode(body).time
+            at = feed.reading.time_of(body) if isinstance(body, Batch) else _time_of(body)
         except InvalidEventError:
             return False
         # What was there then, and is of a time still to come, is from before the clock was set back.
@@ -101,3 +102,7 @@ class Moving:
                 f"{self._directory.path}. Give both processes the same LIVED_RUN_ID to log into one run",
                 producer,
             )
+
+
+def _time_of(body: memoryview | Damaged) -> int:
+    return 0 if isinstance(body, Damaged) else events.decode(body).time

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterable
 
 from lived_protocol import events
-from lived_protocol.errors import InvalidEventError
+from lived_protocol.errors import InvalidEventError, UnreadableError
+from lived_protocol.frames import Piece
+from lived_protocol.records import Batch, Damaged
 
 from lived_daemon.ingest import journals
 from lived_daemon.ledger import Ledger
 from lived_daemon.runs import ranked
-from lived_daemon.runs.checks import check_run
+from lived_daemon.runs.checks import check, check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.documents import read_existing
@@ -69,7 +71,7 @@ class Run:
         self._teller = teller
         self._fsync = fsync
         self._drain = drain
-        self._lane = Lane()
+        self._lane: Lane | None = None
 
     def load(self) -> None:
         """Go on from the run's checkpoint, if there is one, and if it still speaks of what is in the directory.
@@ -88,14 +90,16 @@ class Run:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def apply(self, feed: Feed, position: int, body: memoryview) -> bool:
-        """Apply the event in ``body``, which ends at ``position``; False if it has to wait.
+    def apply(self, feed: Feed, position: int, body: Piece | Damaged) -> bool:
+        """Apply the event in ``body``, a frame's or a single record, which ends at ``position``; False if it must wait.
 
         Raises:
             OvertakenError: another daemon has been at the run.
         """
         try:
-            event = events.decode(body)
+            event = self._read(feed, body)
+            if event is None:
+                return True
             if isinstance(event, events.Open):
                 return self._begin(event, feed, position) and self._join(event, feed)
             if self._directory.ignores(feed.producer.hex(), position, event.time):
@@ -123,7 +127,8 @@ class Run:
                     self._teller.say(operation.event, operation.cause, feed.producer)
                 else:
                     self.output.execute(operation, feed.producer)
-            self._lane.learn(event, body)
+        except UnreadableError as exc:
+            self._teller.say_once("journal", str(exc), feed.producer)
         except InvalidEventError as exc:
             self._teller.say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
         except OSError as exc:
@@ -138,19 +143,37 @@ class Run:
             self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
 
-    def apply_metrics(self, feed: Feed, most: int) -> int:
-        """Apply what there is most of, as long as nothing else comes: how many frames of ``feed``, at ``most``."""
-        if self.output is None or feed.rank is not None or self._directory.ignore_before or not self.state.run:
+    def _read(self, feed: Feed, body: Piece | Damaged) -> events.Event | None:
+        """The event in ``body``, or None where it only says how others are read.
+
+        Raises:
+            UnreadableError: a record cannot be read.
+            InvalidEventError: a frame holds no event.
+        """
+        if isinstance(body, Batch):
+            return feed.reading.read(body.view)
+        if isinstance(body, Damaged):
+            feed.reading.pass_over(body)
+            return None
+        event = events.decode(body)
+        if not isinstance(event, events.Name):
+            return event
+        check(event)
+        feed.reading.learn(event)
+        if self._lane is not None:
+            self._lane.learn(feed.producer, event.number, event.name, event.form)
+        return None
+
+    def apply_batch(self, feed: Feed, batch: Batch) -> int:
+        """Apply what there is most of, many at a time: how many records at the beginning of ``batch``, of ``feed``."""
+        if self._lane is None or feed.rank is not None or self._directory.ignore_before or not self.state.run:
             return 0
-        rows, frames = self.output.rows, feed.frames
-        taken, count, due = self._lane.take(frames, most, self.state, rows.lane(feed.producer))
-        rows.added(count)
-        if due is not None:
-            self.output.execute(due, feed.producer)
-        for _ in range(taken):
-            feed.applied, _ = frames.popleft()
-        self._cuts.changed = self._cuts.changed or bool(taken)
-        return taken
+        assert self.output is not None, "they come and go together"
+        taken = self._lane.take(batch, feed.reading, feed.producer, self.state)
+        if taken.due is not None:
+            self.output.execute(taken.due, feed.producer)
+        self._cuts.changed = self._cuts.changed or bool(taken.records)
+        return taken.records
 
     def _begin(self, event: events.Open, feed: Feed, position: int) -> bool:
         """The first producer's Open begins the run; that of every other one joins it. ``position`` is behind it."""
@@ -208,7 +231,7 @@ class Run:
         self.state = RunState()
         if self.output is not None:
             self.output.close()
-            self.output = None
+            self.output = self._lane = None
 
     # -- ranks ---------------------------------------------------------------------------------------------------------
 
@@ -293,6 +316,7 @@ class Run:
                 raise OvertakenError
             output.rows.files.cut_back()
             self.output = output
+            self._lane = Lane(output.rows)
         except OSError as exc:
             raise RootError(exc.errno, exc.strerror, exc.filename or self._directory.path) from exc
         finally:
@@ -352,7 +376,7 @@ class Run:
         self._jobs.abandon(timeout=5.0)
         if self.output is not None:
             self.output.close()
-            self.output = None
+            self.output = self._lane = None
         self._directory.unlock()
 
     def move(self, time_taken: int) -> None:

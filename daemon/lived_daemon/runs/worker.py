@@ -17,6 +17,8 @@ import time
 from collections import deque
 from typing import Any
 
+from lived_protocol.records import Batch
+
 from lived_daemon import checkpoint
 from lived_daemon.ingest import journals
 from lived_daemon.pool import Job, StoppedError
@@ -264,17 +266,20 @@ class Worker:
         """Apply what has arrived of ``feed``, a bounded amount of it; False if others have to wait as well."""
         left = BATCH
         while left > 0 and feed.frames and not self._moving.holds_back(feed):
-            if not self._moving.is_under_way:
-                left -= self._run.apply_metrics(feed, left)
-                if not feed.frames or not left:
-                    break
             end, body = feed.frames[0]
             if self._jobs.full:
                 return False
+            if isinstance(body, Batch):
+                taken = 0 if self._moving.is_under_way else self._run.apply_batch(feed, body)
+                if taken:
+                    _take_off(feed, taken)
+                    left -= taken
+                    continue
+                body, rest = body.split(1)
+                end -= len(rest.view)
             if not self._run.apply(feed, end, body):
                 return feed.held  # until others have come
-            feed.frames.popleft()
-            feed.applied = end
+            _take_off(feed, 1)
             self._cuts.changed = True
             left -= 1
         return True
@@ -346,6 +351,8 @@ class Worker:
             if self._is_gone_for_good(feed.journal):  # nobody will ask again where it stood
                 self._cuts.checkpoint.positions.pop(feed.producer.hex(), None)
         self._forget(feed.producer)
+        if feed.journal:
+            self.intake.readings.pop(feed.producer.hex(), None)
 
     def _is_gone_for_good(self, journal: str) -> bool:
         """Whether nothing is left of a journal that was deleted, and nothing of it can come back."""
@@ -373,7 +380,7 @@ class Worker:
             "producers": [feed.status() for feed in feeds],
             "faults": self._teller.faults,
             "dropped": run.dropped,
-            "updated": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+            "updated": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "opened": self.opened,
         }
 
@@ -392,3 +399,13 @@ class Worker:
         if self._run.output is not None and self._drain():
             self._cuts.abandon()
             self._take_cut(self._cuts.reached() if over else [])
+
+
+def _take_off(feed: Feed, count: int) -> None:
+    """The next frame of ``feed``, or the first ``count`` records of a batch, is applied."""
+    end, body = feed.frames.popleft()
+    if isinstance(body, Batch) and len(body) > count:
+        _, rest = body.split(count)
+        feed.frames.appendleft((end, rest))
+        end -= len(rest.view)
+    feed.applied = end

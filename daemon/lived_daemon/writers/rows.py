@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from lived_protocol import events
 
 from lived_daemon.ledger import Ledger
 from lived_daemon.writers.appending import Appender
+from lived_daemon.writers.columns import Columns
 from lived_daemon.writers.files import Tree, is_held
 from lived_daemon.writers.rows_format import format_rows, header
 
@@ -23,6 +25,8 @@ FOLDER = "plots/metrics"
 RANKS_FOLDER = "plots/ranks"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
+#: One, or many.
+Rows = Row | Columns
 #: Whose rows: a metric's name, or a rank and the name.
 Key = str | tuple[int, str]
 
@@ -50,21 +54,39 @@ class RowWriter:
         self.ledger = ledger
         self.files = Appender(tree, ledger)
         #: By producer (empty: of all ranks), then by key.
-        self._buffers: defaultdict[bytes, defaultdict[Key, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        self._buffers: defaultdict[bytes, defaultdict[Key, list[Rows]]] = defaultdict(lambda: defaultdict(list))
+        #: By producer, what came behind that and is not told apart by key yet.
+        self._columns: defaultdict[bytes, list[Columns]] = defaultdict(list)
+        #: Keys by the numbers that columns have for them.
+        self.names: list[Key] = []
+        self._numbers: dict[Key, int] = {}
         self.buffered = 0
 
     def add(self, key: Key, row: Row, producer: bytes = b"") -> None:
         """Take a row from ``producer``, or one of all ranks; it is written by the next :meth:`flush`."""
+        if producer in self._columns:
+            self._sort(producer)
         self._buffers[producer][key].append(row)
         self.buffered += 1
 
-    def lane(self, producer: bytes) -> defaultdict[Key, list[Row]]:
-        """Where rows of ``producer`` are put by who puts many, and says so with :meth:`added`."""
-        return self._buffers[producer]
+    def number(self, key: Key) -> int:
+        """The number that columns have for ``key``."""
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.names)
+            self.names.append(key)
+        return number
 
-    def added(self, count: int) -> None:
-        """So many rows were put into a lane."""
-        self.buffered += count
+    def add_columns(self, columns: Columns, producer: bytes) -> None:
+        """Take many rows from ``producer``."""
+        self._columns[producer].append(columns)
+        self.buffered += len(columns)
+
+    def _sort(self, producer: bytes) -> None:
+        """Tell columns apart by key, behind what there is of each."""
+        buffers, several = self._buffers[producer], self._columns.pop(producer)
+        for number, columns in Columns.joined(several).grouped().parts():
+            buffers[self.names[number]].append(columns)
 
     def flush(self) -> None:
         """Append everything taken.
@@ -73,28 +95,62 @@ class RowWriter:
             OSError: a file could not be written; its rows, and those of other files that could not be, are kept.
         """
         held: OSError | None = None
-        for producer, buffers in list(self._buffers.items()):
-            for key in list(buffers):
-                rows = buffers[key]
-                try:
-                    self._append(key, rows, producer)
-                except OSError as exc:
-                    if not is_held(exc):
-                        raise
-                    held = exc
-                    buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
-                    continue
-                del buffers[key]
-                self.buffered -= len(rows)
-            del self._buffers[producer]
-            if buffers:
-                self._buffers[producer] = buffers
+        for producer in [*self._buffers, *(self._columns.keys() - self._buffers.keys())]:
+            held = self._flush_single(producer) or held
+            if producer in self._columns and self._buffers.get(producer):
+                self._sort(producer)
+                held = self._flush_single(producer) or held
+            elif producer in self._columns:
+                held = self._flush_columns(producer) or held
         if held is not None:
             raise held
 
+    def _flush_single(self, producer: bytes) -> OSError | None:
+        """Append what is told apart by key; what somebody else keeps from being written stays."""
+        held: OSError | None = None
+        buffers = self._buffers[producer]
+        for key in list(buffers):
+            rows = buffers[key]
+            try:
+                self._append(key, text_of(rows), count_rows(rows), producer, _is_stamped(rows[0]))
+            except OSError as exc:
+                if not is_held(exc):
+                    raise
+                held = exc
+                buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
+                continue
+            del buffers[key]
+        if not buffers:
+            del self._buffers[producer]
+        return held
+
+    def _flush_columns(self, producer: bytes) -> OSError | None:
+        """The same of columns, which are told apart as they are written: of many files, that would take memory."""
+        held: OSError | None = None
+        late: list[tuple[Key, Columns]] = []
+        columns = Columns.joined(self._columns.pop(producer)).grouped()
+        for begin, end, text in columns.texts():
+            key = self.names[columns.keys[begin]]
+            try:
+                self._append(key, text, end - begin, producer, stamped=False)
+            except (OSError, ValueError) as exc:
+                late.append((key, columns.between(begin, end)))
+                if not isinstance(exc, OSError) or not is_held(exc):
+                    self._keep(producer, late[-1:] + late[:-1])
+                    if end < len(columns):
+                        self._columns[producer] = [columns.between(end, len(columns))]
+                    raise
+                held = exc
+        self._keep(producer, late)
+        return held
+
+    def _keep(self, producer: bytes, late: list[tuple[Key, Columns]]) -> None:
+        for key, columns in late:
+            self._buffers[producer][key].append(columns)
+
     def discard(self, key: Key) -> int:
         """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
-        lost = sum(len(buffers.pop(key, [])) for buffers in self._buffers.values())
+        lost = sum(count_rows(buffers.pop(key, [])) for buffers in self._buffers.values())
         self.buffered -= lost
         return lost
 
@@ -102,14 +158,34 @@ class RowWriter:
         """The key whose rows :meth:`flush` could not write, if it raised."""
         return next((key for buffers in self._buffers.values() for key in buffers), None)
 
-    def _append(self, key: Key, rows: list[Row], producer: bytes) -> None:
+    def _append(self, key: Key, text: bytes, count: int, producer: bytes, stamped: bool) -> None:
         def render(is_empty: bool) -> bytes:
-            text = format_rows(rows)
-            if is_empty:
-                text = header(name_of(key), bool(rows[0][2] & events.METRIC_TIMESTAMP)) + text
-            return text.encode()
+            return header(name_of(key), stamped).encode() + text if is_empty else text
 
-        self.files.append(path_of(key), render, len(rows), producer)
+        self.files.append(path_of(key), render, count, producer)
+        self.buffered -= count
+
+
+def _is_stamped(row: Rows) -> bool:
+    return not isinstance(row, Columns) and bool(row[2] & events.METRIC_TIMESTAMP)
+
+
+def count_rows(rows: Iterable[Rows]) -> int:
+    """How many rows there are."""
+    return sum(len(one) if isinstance(one, Columns) else 1 for one in rows)
+
+
+def text_of(rows: Iterable[Rows]) -> bytes:
+    """The lines of the rows of one file, in their order."""
+    parts: list[bytes] = []
+    single: list[Row] = []
+    for one in rows:
+        if isinstance(one, Columns):
+            parts += [format_rows(single).encode(), one.text()] if single else [one.text()]
+            single = []
+        else:
+            single.append(one)
+    return b"".join([*parts, format_rows(single).encode()])
 
 
 def existing_lengths(root: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ from lived_protocol.errors import DamagedDropsError
 def test_the_layout_is_the_one_that_is_specified() -> None:
     """Byte by byte as in JOURNAL.md."""
     content = bytearray(drops.pack_empty())
-    assert bytes(content) == b"LIVEDROP" + b"\x01\x00" + b"\x00\x01" + bytes(244)
+    assert bytes(content) == b"LIVEDROP" + b"\x02\x00" + b"\x00\x01" + bytes(244)
     assert drops.unpack(content) == ({}, 0)
     struct.pack_into("<Q", content, 16, 1234)
     struct.pack_into("<Q", content, 16 + 8 * 2, 3)

@@ -43,7 +43,7 @@ def test_no_flipped_bit_lets_a_damaged_frame_through(bodies: list[bytes], data: 
     try:
         found, consumed = frames.cut(bytes(stream), 0)
     except frames.DamagedStreamError as exc:
-        found, consumed = exc.frames, exc.position
+        found, consumed = exc.pieces, exc.position
     assert [bytes(body) for _, body in found] == bodies[:hit]
     assert consumed == len(stream_of(bodies[:hit]))
 
@@ -54,7 +54,7 @@ def test_a_damaged_frame_names_its_position_and_hands_over_the_frames_before_it(
     with pytest.raises(DamagedFrameError, match=r"position 1011.*checksum") as caught:
         frames.cut(stream, 1000)
     assert isinstance(caught.value, frames.DamagedStreamError)
-    assert [(end, bytes(body)) for end, body in caught.value.frames] == [(1011, b"one")]
+    assert [(end, bytes(body)) for end, body in caught.value.pieces] == [(1011, b"one")]
 
 
 def test_zeros_are_damage_and_not_empty_frames() -> None:

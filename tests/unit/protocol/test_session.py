@@ -27,12 +27,12 @@ def feed(session: Session, position: int, data: bytes) -> tuple[list[bytes], byt
     try:
         return [bytes(body) for _, body in session.accept(position, data)], aside
     except frames.DamagedStreamError as exc:
-        out += [bytes(body) for _, body in exc.frames]
+        out += [bytes(body) for _, body in exc.pieces]
     while True:
         try:
             lost, found = session.skip_damage()
         except frames.DamagedStreamError as exc:
-            out += [bytes(body) for _, body in exc.frames]
+            out += [bytes(body) for _, body in exc.pieces]
             continue
         return out + [bytes(body) for _, body in found], aside + lost
 
