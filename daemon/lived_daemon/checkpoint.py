@@ -46,7 +46,7 @@ class Checkpoint:
     """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event.
 
     ``ended`` are the producers (hex) among them whose End is before that; ``documents`` is what the receipt knows of
-    those that are rewritten; ``readings`` what records of the others are read by from there on
+    those that are rewritten; ``readings`` what records of the other producers are read by from there on
     (:meth:`lived_protocol.records.Reading.dump`).
     """
 

@@ -21,6 +21,8 @@ from lived_daemon.writers.rows_format import format_rows
 _END = os.linesep.encode()
 #: Between these, ``repr`` and orjson both write digits without an exponent.
 _SMALLEST, _LARGEST = 1e-4, 1e15
+#: Files with fewer rows than this are formatted together, so many rows at a time.
+_FEW, _TOGETHER = 100, 20_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,29 @@ class Columns:
                 Columns(self.keys[within], self.steps[within], self.values[within], self.floats[within]),
             )
             begin = end
+
+    def between(self, begin: int, end: int) -> Columns:
+        """Some of the rows."""
+        within = slice(begin, end)
+        return Columns(self.keys[within], self.steps[within], self.values[within], self.floats[within])
+
+    def texts(self) -> Iterator[tuple[int, int, bytes]]:
+        """Of grouped rows, where those of each file begin and end, and their lines."""
+        ends: list[int] = self.ends().tolist()
+        begin = at = 0
+        while at < len(ends):
+            stop, end = at, begin
+            while stop < len(ends) and ends[stop] - end < _FEW and ends[stop] - begin <= _TOGETHER:
+                end, stop = ends[stop], stop + 1
+            if stop == at:
+                yield begin, ends[at], self.between(begin, ends[at]).text()
+                begin, at = ends[at], at + 1
+                continue
+            first, lines = begin, self.between(begin, end).text().split(_END)
+            for each in ends[at:stop]:
+                yield begin, each, _END.join(lines[begin - first : each - first]) + _END
+                begin = each
+            at = stop
 
     @staticmethod
     def joined(several: Sequence[Columns]) -> Columns:

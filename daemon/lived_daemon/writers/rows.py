@@ -94,28 +94,59 @@ class RowWriter:
         Raises:
             OSError: a file could not be written; its rows, and those of other files that could not be, are kept.
         """
-        for producer in list(self._columns):
-            self._sort(producer)
         held: OSError | None = None
-        for producer, buffers in list(self._buffers.items()):
-            for key in list(buffers):
-                rows = buffers[key]
-                count = count_rows(rows)
-                try:
-                    self._append(key, rows, count, producer)
-                except OSError as exc:
-                    if not is_held(exc):
-                        raise
-                    held = exc
-                    buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
-                    continue
-                del buffers[key]
-                self.buffered -= count
-            del self._buffers[producer]
-            if buffers:
-                self._buffers[producer] = buffers
+        for producer in [*self._buffers, *(self._columns.keys() - self._buffers.keys())]:
+            held = self._flush_single(producer) or held
+            if producer in self._columns and self._buffers.get(producer):
+                self._sort(producer)
+                held = self._flush_single(producer) or held
+            elif producer in self._columns:
+                held = self._flush_columns(producer) or held
         if held is not None:
             raise held
+
+    def _flush_single(self, producer: bytes) -> OSError | None:
+        """Append what is told apart by key; what somebody else keeps from being written stays."""
+        held: OSError | None = None
+        buffers = self._buffers[producer]
+        for key in list(buffers):
+            rows = buffers[key]
+            try:
+                self._append(key, text_of(rows), count_rows(rows), producer, _is_stamped(rows[0]))
+            except OSError as exc:
+                if not is_held(exc):
+                    raise
+                held = exc
+                buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
+                continue
+            del buffers[key]
+        if not buffers:
+            del self._buffers[producer]
+        return held
+
+    def _flush_columns(self, producer: bytes) -> OSError | None:
+        """The same of columns, which are told apart as they are written: of many files, that would take memory."""
+        held: OSError | None = None
+        late: list[tuple[Key, Columns]] = []
+        columns = Columns.joined(self._columns.pop(producer)).grouped()
+        for begin, end, text in columns.texts():
+            key = self.names[columns.keys[begin]]
+            try:
+                self._append(key, text, end - begin, producer, stamped=False)
+            except (OSError, ValueError) as exc:
+                late.append((key, columns.between(begin, end)))
+                if not isinstance(exc, OSError) or not is_held(exc):
+                    self._keep(producer, late[-1:] + late[:-1])
+                    if end < len(columns):
+                        self._columns[producer] = [columns.between(end, len(columns))]
+                    raise
+                held = exc
+        self._keep(producer, late)
+        return held
+
+    def _keep(self, producer: bytes, late: list[tuple[Key, Columns]]) -> None:
+        for key, columns in late:
+            self._buffers[producer][key].append(columns)
 
     def discard(self, key: Key) -> int:
         """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
@@ -127,16 +158,16 @@ class RowWriter:
         """The key whose rows :meth:`flush` could not write, if it raised."""
         return next((key for buffers in self._buffers.values() for key in buffers), None)
 
-    def _append(self, key: Key, rows: list[Rows], count: int, producer: bytes) -> None:
+    def _append(self, key: Key, text: bytes, count: int, producer: bytes, stamped: bool) -> None:
         def render(is_empty: bool) -> bytes:
-            text = text_of(rows)
-            if not is_empty:
-                return text
-            first = rows[0]
-            stamped = not isinstance(first, Columns) and bool(first[2] & events.METRIC_TIMESTAMP)
-            return header(name_of(key), stamped).encode() + text
+            return header(name_of(key), stamped).encode() + text if is_empty else text
 
         self.files.append(path_of(key), render, count, producer)
+        self.buffered -= count
+
+
+def _is_stamped(row: Rows) -> bool:
+    return not isinstance(row, Columns) and bool(row[2] & events.METRIC_TIMESTAMP)
 
 
 def count_rows(rows: Iterable[Rows]) -> int:
