@@ -10,6 +10,7 @@ import os
 import platform
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 #: A ratio that is this much worse than the last saved one is called a regression.
 TOLERANCE = 1.25
 
+#: What is said of a question that failed.
+FAILED = "could not be measured"
+
 Results = dict[str, list[Figure]]
 
 
 def main() -> int:
-    """The command; its exit code is 1 where ``--check`` finds a regression."""
+    """The command; its exit code is 1 where a question failed, or ``--check`` finds a regression."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"of {', '.join(QUESTIONS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a look of about a minute; figures are rough")
@@ -49,7 +53,7 @@ def main() -> int:
     results: Results = {}
     for question in arguments.questions or QUESTIONS:
         begun = time.monotonic()
-        results[question] = importlib.import_module(f"benchmarks.{question}").measure(options)
+        results[question] = answer(question, options)
         show(question, results[question], time.monotonic() - begun)
     print(" ".join(f"{key} {value}" for key, value in facts.items()))
     worse = regressions(results, load()) if arguments.check else []
@@ -59,7 +63,18 @@ def main() -> int:
         arguments.json.write_text(kept(results, facts), encoding="utf-8")
     if arguments.save:
         save(results, facts)
-    return 1 if worse else 0
+    failed = any(one.what == FAILED for figures in results.values() for one in figures)
+    return 1 if worse or failed else 0
+
+
+def answer(question: str, options: Options) -> list[Figure]:
+    """The figures of one question; where it fails, that is one, and costs no other its answer."""
+    try:
+        figures: list[Figure] = importlib.import_module(f"benchmarks.{question}").measure(options)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the others are asked
+        traceback.print_exc()
+        return [Figure(FAILED, f"{type(exc).__name__}: {exc}".splitlines()[-1][-200:])]
+    return figures
 
 
 def machine(options: Options) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def measure(options: Options) -> list[Figure]:
     loggers = ["lived", *(peer for peer in options.peers if peer == "DVCLive")]
     figures = []
     for kind, text in KINDS.items():
-        found = rounds.in_turn("images", loggers, options, kind=kind, count=options.scaled(300, 30))
+        found = rounds.in_turn("images", loggers, options, kind=kind, count=options.scaled(300, 12))
         own = found["lived"]
         call = rounds.median(own, "p50")
         speed = rounds.median(own, _per_core)

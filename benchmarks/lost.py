@@ -17,7 +17,7 @@ def measure(options: Options) -> list[Figure]:
 
     lived's daemon finishes the run by itself; ``lived recover`` waits for that.
     """
-    count = options.scaled(3_000, 500)
+    count = options.scaled(3_000, 1_000)
     figures = []
     for logger in ["lived", *options.peers]:
         with rounds.place(options) as (folder, env):
@@ -25,7 +25,7 @@ def measure(options: Options) -> list[Figure]:
             if logger == "lived":
                 recover = [sys.executable, "-m", "lived_daemon.cli", "recover"]
                 subprocess.run(recover, env=env, capture_output=True, check=True, timeout=300)
-            kept = rounds.settled(logger, folder, count * NAMES, options.scaled(50, 15) / 10)
+            kept = rounds.settled(logger, folder, count * NAMES, quiet=options.scaled(50, 15) / 10)
             size = bytes_on_disk(folder)
         lost = count * NAMES - kept
         figures.append(

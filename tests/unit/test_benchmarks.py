@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import struct
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import __main__ as command
-from benchmarks import call, loggers, rounds, trainers
+from benchmarks import call, loggers, rounds, trainers, wire
 from benchmarks.rounds import Figure
 
 
@@ -74,6 +75,29 @@ def test_the_command_fails_where_a_ratio_is_worse_than_the_saved_one(
     found = json.loads(made.read_text(encoding="utf-8"))
     assert found["results"]["call"][0]["ratio"] == ratio
     assert {"lived", "processor", "disk", "seed"} <= found["machine"].keys()
+
+
+def test_a_question_that_fails_costs_no_other_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and the command fails at the end."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("first line\nno such table")
+
+    monkeypatch.setattr(call, "measure", fail)
+    monkeypatch.setattr(wire, "measure", lambda _: [Figure("it", "20 bytes")])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "call", "wire", "--no-peers"])
+    shown: dict[str, list[Figure]] = {}
+    monkeypatch.setattr(command, "show", lambda question, figures, _: shown.update({question: figures}))
+    assert command.main() == 1
+    assert [(one.what, one.value) for one in shown["call"]] == [(command.FAILED, "no such table")]
+    assert [one.value for one in shown["wire"]] == ["20 bytes"]
+
+
+def test_what_was_killed_before_it_had_a_table_has_kept_nothing(tmp_path: Path) -> None:
+    """An empty database is none of a reader's faults."""
+    sqlite3.connect(tmp_path / "run.db").execute("pragma user_version = 1").connection.close()
+    sqlite3.connect(tmp_path / "mlflow.db").execute("pragma user_version = 1").connection.close()
+    assert [loggers.values_on_disk(name, str(tmp_path)) for name in ("trackio", "MLflow")] == [0, 0]
 
 
 def test_every_question_is_a_file() -> None:
