@@ -28,6 +28,7 @@ from fault_kit import (
 )
 from lived import Live
 from lived_daemon import checkpoint
+from lived_protocol import PROTOCOL_VERSION
 
 ROWS = 3_000
 
@@ -45,7 +46,7 @@ def _flipped(path: Path) -> None:
 
 def _other_version(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[8] = 2
+    content[8] = PROTOCOL_VERSION + 1
     path.write_bytes(content)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from left_journals import left_in
+from lived import exclusion, numbers
 from lived import journal as journal_module
 from lived import segment as segment_module
 from lived.journal import Journal
@@ -28,8 +29,7 @@ SEGMENT = 160
 #: Deaths that are real ones.
 DEATHS = 120
 
-_CODE = {journal_module.__file__, segment_module.__file__}
-_METRIC = events.MetricTemplate("loss", events.METRIC_PLOT)
+_CODE = {module.__file__ for module in (exclusion, journal_module, numbers, segment_module)}
 
 
 class Story:
@@ -59,7 +59,7 @@ class Story:
             elif number % 4 == 1:
                 journal.append(_param(number, 1), "Param")
             else:
-                journal.append_metric(_METRIC, number, 0.5)
+                journal.append_metric("loss", number, 0.5)
             self.returned += 1
             self._tell()
             borders.append(journal.committed)

@@ -51,11 +51,10 @@ def write_orphan(home: str, directory: str) -> None:
     with open(os.path.join(folder, "lock"), "w", encoding="utf-8"):
         pass
     journal.append(events.encode(events.Open(opened, None, run)), "Open")
-    template = events.MetricTemplate("loss", events.METRIC_PLOT)
     offsets = []
     for number in range(ROWS):
         offsets.append(_HEAD + journal.committed)
-        journal.append_metric(template, number, float(number))
+        journal.append_metric("loss", number, float(number))
     journal.close(delete=False)
     print(folder, *offsets)
 
