@@ -22,6 +22,8 @@ from lived import journal as journal_module
 from lived import segment as segment_module
 from lived.journal import Journal
 from lived_protocol import events
+from lived_protocol.records import Reading
+from streams import read_stream
 
 PRODUCER = bytes(range(16))
 #: Some metrics fill a segment, and a parameter is larger than one.
@@ -32,11 +34,15 @@ DEATHS = 120
 _CODE = {module.__file__ for module in (exclusion, journal_module, numbers, segment_module)}
 
 
+#: How many calls, up to which position, and what records behind that are read by.
+Released = tuple[int, int, list[Any]]
+
+
 class Story:
     """A trainer's calls, in every of which the event says its number; and the shipper's work in between.
 
     ``returned`` is how many have returned, and ``tell`` is told. ``released`` has how many of those, and up to which
-    position, the daemon has acknowledged.
+    position, the daemon has acknowledged, and what records behind that are read by.
     """
 
     journal: Journal
@@ -44,7 +50,7 @@ class Story:
     def __init__(self, folder: Path, tell: Callable[[], object] = int) -> None:
         self.folder = folder
         self.returned = 0
-        self.released = [(0, 0)]
+        self.released: list[Released] = [(0, 0, Reading().dump())]
         self._tell = tell
 
     def run(self) -> None:
@@ -66,18 +72,32 @@ class Story:
             if number in (5, 6, 17, 18):
                 journal.tend()
             if number in (9, 16, 20):
-                self.released.append((self.returned - 5, borders[-6]))
-                journal.release(borders[-6])
+                self._acknowledge(self.returned - 5, borders[-6])
+
+    def _acknowledge(self, count: int, position: int) -> None:
+        _, first, dumped = self.released[-1]
+        data, reading = b"", reading_of(dumped)
+        while first + len(data) < position:
+            data += self.journal.read(first + len(data), position - first - len(data))
+        read_stream(data, first, reading)
+        self.released.append((count, position, reading.dump()))
+        self.journal.release(position)
+
+
+def reading_of(dumped: list[Any]) -> Reading:
+    """One of its own."""
+    step, base, page, names = dumped
+    return Reading.load([step, base, page, dict(names)])
 
 
 def _param(number: int, size: int) -> bytes:
     return events.encode(events.Params(1, number, {"text": "x" * size}))
 
 
-def assert_whole(folder: Path, released: tuple[int, int], returned: int) -> None:
+def assert_whole(folder: Path, released: Released, returned: int) -> None:
     """Every event whose call had returned is there, in order, and at most one besides."""
-    count, position = released
-    numbers = [event.step for event in left_in(folder, position)]
+    count, position, dumped = released
+    numbers = [event.step for event in left_in(folder, position, reading_of(dumped))]
     assert numbers == list(range(count, count + len(numbers)))
     assert returned <= count + len(numbers) <= returned + 1
 
@@ -136,7 +156,7 @@ def test_a_process_that_is_killed_between_two_bytecodes_leaves_all_that_returned
     for death in range(DEATHS):
         folder = tmp_path / f"{death:032x}"
         returned = _die(folder, death * total // DEATHS)
-        released = max(each for each in whole.released if each[0] <= returned)
+        released = max((each for each in whole.released if each[0] <= returned), key=lambda each: each[0])
         assert returned == 0 or folder.exists()
         assert_whole(folder, released, returned)
 
