@@ -13,19 +13,25 @@ from lived.journal import Journal
 from lived.left import extents, look
 from lived_daemon.ingest.journals import pieces
 from lived_protocol import events
+from lived_protocol.records import Reading
 from lived_protocol.session import Session
+from streams import read_pieces
 
 #: Above the largest pid that Linux gives.
 NOBODY = 2**22 + 1
 
 
-def left_in(folder: Path, position: int = 0) -> Sequence[events.Event]:
-    """Every event from ``position`` on; fails the test where anything is missing, torn or reported as damaged."""
+def left_in(folder: Path, position: int = 0, reading: Reading | None = None) -> Sequence[events.Event]:
+    """Every event from ``position`` on, where ``reading`` is what records are read by.
+
+    Fails the test where anything is missing, torn or reported as damaged.
+    """
     session = Session.at(position)
     found: list[events.Event] = []
+    reading = reading or Reading()
     complaints: list[str] = []
     for at, data in pieces(str(folder), position, complaints.append):
-        found += [events.decode(body) for _, body in session.accept(at, data)]
+        found += [event for _, event in read_pieces(session.accept(at, data), reading)]
     left = look(str(folder))
     assert left is None or len(extents(left)) == 1, "there is a hole in the journal"
     assert complaints == [], "damage is reported"

@@ -19,6 +19,7 @@ import msgpack
 from fault_kit import daemon_pid, wait_until
 from lived_protocol import events, frames
 from power_disk import EXTREMES, Content, Disk, Policy, chance
+from streams import read_pieces
 
 _RECORDED = Path(__file__).with_name("recorded")
 
@@ -51,7 +52,7 @@ class Stream:
     def events(self) -> list[tuple[int, events.Event]]:
         """Each event, with the position behind it."""
         found, _ = frames.cut(bytes(self.data), 0)
-        return [(end, events.decode(body)) for end, body in found]
+        return read_pieces(found)
 
 
 @dataclass

@@ -19,11 +19,13 @@ from zlib import crc32
 from lived_daemon import checkpoint
 from lived_daemon.runs.registry import Registry
 from lived_daemon.verify import verify
-from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places, segments
+from lived_protocol import PROTOCOL_VERSION, __version__, frames, messages, places, segments
+from lived_protocol.records import Batch
 from power_disk import Content
 from power_history import History, Moment, Stream, read_content
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from streams import read_pieces
 
 #: How many disks are written to side by side: a daemon waits more than it works.
 TOGETHER = 12
@@ -58,7 +60,10 @@ class Place:
     def stream(self, data: bytes) -> bytes:
         """Frames, moved; what is no whole frame at the end is left out."""
         found, _ = frames.cut(data, 0)
-        return b"".join(frames.encode(self.bytes(bytes(body))) for _, body in found)
+        return b"".join(
+            bytes(piece.view) if isinstance(piece, Batch) else frames.encode(self.bytes(bytes(piece)))
+            for _, piece in found
+        )
 
     def _file(self, path: str, content: bytes) -> bytes:
         if path.endswith("/checkpoint"):
@@ -113,8 +118,8 @@ class Trainer:
 
     def send_before(self, registry: Registry, time: int) -> Iterator[None]:
         """Send what was logged before ``time`` (ns), and wait until it is in the tree."""
-        logged, _ = frames.cut(self._data, 0)
-        yield from self._send(registry, max(end for end, body in logged if events.decode(body).time < time))
+        found, _ = frames.cut(self._data, 0)
+        yield from self._send(registry, max(end for end, event in read_pieces(found) if event.time < time))
 
     def finish(self, registry: Registry) -> Iterator[None]:
         """Send what the daemon has not, wait until all is in the tree, and leave."""

@@ -15,7 +15,9 @@ from lived import left
 from lived_daemon import checkpoint
 from lived_daemon.runs.state import RunState
 from lived_protocol import events, frames, places
+from lived_protocol.records import Damaged, Reading
 from lived_protocol.session import Session
+from streams import read_pieces
 
 
 def _files(folder: Path) -> dict[str, bytes | None]:
@@ -63,22 +65,26 @@ def test_recover_reads_what_the_daemon_reads(name: str, tmp_path: Path) -> None:
     assert {Path(path).name for path in aside} <= set(CASES[name].kept)
     found = left.look(str(_folder(tmp_path, name)))
     assert found is not None
-    session, steps = Session(), []
+    session, reading = Session(), Reading()
+    steps: list[int] = []
     for extent in left.extents(found):
         if extent.first > session.received:
             while session.pending:
-                session.skip_damage()
+                steps += _steps(session.skip_damage()[1], reading)
             session = Session.at(extent.first)
+            reading.pass_over(Damaged(None))
         while data := extent.read(session.received, 50):
             try:
-                steps += _steps(session.accept(session.received, data))
+                steps += _steps(session.accept(session.received, data), reading)
             except frames.DamagedStreamError as exc:
-                steps += _steps(exc.pieces) + _steps(session.skip_damage()[1])
+                steps += _steps(exc.pieces, reading) + _steps(session.skip_damage()[1], reading)
+    while session.pending:
+        steps += _steps(session.skip_damage()[1], reading)
     assert steps == [step for step in range(ROWS) if step not in CASES[name].lost]
 
 
-def _steps(found: list[tuple[int, memoryview]]) -> list[int | None]:
-    return [events.decode(body).step for _, body in found]
+def _steps(found: list[tuple[int, Any]], reading: Reading) -> list[int]:
+    return [event.step for _, event in read_pieces(found, reading) if isinstance(event, events.Metric)]
 
 
 def _status(home: Path, directory: Path) -> dict[str, Any]:
@@ -108,7 +114,9 @@ def test_each_costs_what_is_damaged_and_nothing_else(start: StartTrainer, here: 
     log = daemon_log(lived_home)
     for name, case in CASES.items():
         _landed(here, name)
-        said = [line for line in log.splitlines() if _folder(lived_home, name).name in line]
+        said = [
+            line for line in log.splitlines() if _folder(lived_home, name).name in line or f"{here / name}:" in line
+        ]
         said = [line for line in said if "took the journal" not in line]
         if case.said:
             assert any(case.said in line for line in said), (name, said)

@@ -14,7 +14,7 @@ import pytest
 from fault_kit import StartTrainer, daemon_log, numbered, rows, wait_until
 from lived.journal import Journal
 from lived.settings import SEGMENT_SIZE
-from lived_protocol import events, frames, messages, places, segments
+from lived_protocol import events, frames, messages, places, records, segments
 
 ROWS = 12_000
 _HEAD = segments.HEAD_SIZE
@@ -51,11 +51,10 @@ def write_orphan(home: str, directory: str) -> None:
     with open(os.path.join(folder, "lock"), "w", encoding="utf-8"):
         pass
     journal.append(events.encode(events.Open(opened, None, run)), "Open")
-    template = events.MetricTemplate("loss", events.METRIC_PLOT)
     offsets = []
     for number in range(ROWS):
         offsets.append(_HEAD + journal.committed)
-        journal.append_metric(template, number, float(number))
+        journal.append_metric("loss", number, float(number))
     journal.close(delete=False)
     print(folder, *offsets)
 
@@ -80,7 +79,8 @@ def _landed_without(here: Path, lost: set[int]) -> None:
 
 
 def _frame_size(offsets: list[int]) -> int:
-    return offsets[1] - offsets[0]
+    """Bytes of a row, with its step."""
+    return offsets[2] - offsets[1]
 
 
 def test_a_torn_tail_is_no_data_and_all_before_it_lands(
@@ -115,7 +115,7 @@ def _near_piece_end(offsets: list[int]) -> int:
     return max(number for number, at in enumerate(offsets) if at + _frame_size(offsets) - _HEAD <= messages.MAX_PIECE)
 
 
-@pytest.mark.parametrize("where", ["body", "checksum", "length"])
+@pytest.mark.parametrize("where", ["time", "value", "check"])
 @pytest.mark.parametrize("which", ["middle", "two", "piece_end"])
 def test_damage_costs_only_what_is_damaged_and_is_set_aside_and_said(
     where: str, which: str, orphan: tuple[Path, list[int]], start: StartTrainer, here: Path, lived_home: Path
@@ -123,12 +123,12 @@ def test_damage_costs_only_what_is_damaged_and_is_set_aside_and_said(
     """Flipped bytes in one or two events of an orphaned journal: all the others land, these are kept and said."""
     segment, offsets = orphan
     lost = {"middle": {3000}, "two": {3000, 3100}, "piece_end": {_near_piece_end(offsets)}}[which]
-    within = {"body": frames.HEADER_SIZE + 12, "checksum": 5, "length": 2}[where]
+    within = records.SIZE + {"time": 2, "value": 8, "check": 15}[where]  # its step stands before it
     for number in lost:
         _flip(segment, offsets[number] + within)
     start("visit", "other").finish()
     _landed_without(here, lost)
-    wait_until(lambda: _set_aside(lived_home) == len(lost) * _frame_size(offsets), "what is damaged is set aside", 10)
+    wait_until(lambda: _set_aside(lived_home) == len(lost) * records.SIZE, "what is damaged is set aside", 10)
     assert f"set aside as {lived_home}" in daemon_log(lived_home)
 
 

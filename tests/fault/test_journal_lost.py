@@ -13,7 +13,8 @@ from fault_kit import PATIENCE, daemon_log, kill_daemon, rows, stopped, wait_for
 from lived import Live
 from lived.error import DaemonUnavailableError
 from lived_daemon import checkpoint
-from lived_protocol import events, frames, segments
+from lived_protocol import events, segments
+from streams import read_stream
 
 STEPS = 40
 
@@ -22,9 +23,8 @@ def _steps(path: Path, start: int = 0) -> set[int | None]:
     """The steps of the rows that end behind the offset ``start`` of the data in a segment."""
     content = path.read_bytes()
     head = segments.unpack_head(content, len(content))
-    found, _ = frames.cut(content[segments.HEAD_SIZE :][: head.committed], 0)
-    logged = [(end, events.decode(body)) for end, body in found if end > start]
-    return {event.step for _, event in logged if isinstance(event, events.Metric)}
+    logged = read_stream(content[segments.HEAD_SIZE :][: head.committed])
+    return {event.step for end, event in logged if end > start and isinstance(event, events.Metric)}
 
 
 @pytest.mark.parametrize("kill", [False, True])
