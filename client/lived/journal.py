@@ -352,6 +352,8 @@ class Journal:
         Where a signal handler has forked in the middle of an append, the child returns into that append; what it does
         there goes to memory that nobody reads. (Not so in the moment in which a segment's file is made.)
         """
+        for segment in [*self._segments, *([self._spare] if self._spare else [])]:
+            segment.close_file()
         if self._is_owned():
             nowhere = memory_segment(0, len(self._map), self.producer)
             self._segments[-1].divert(nowhere.map)
@@ -373,5 +375,6 @@ class Journal:
             self.drops.close()
             kept, self._spare = [*self._segments, *([self._spare] if self._spare else [])], None
         for segment in kept:
+            segment.close_file()
             if delete or segment.path is None or segment.path.endswith(segments.file_name(segments.SPARE)):
                 segment.discard()
