@@ -464,6 +464,8 @@ class Journal:
         Where a signal handler has forked in the middle of an append, the child returns into that append; what it does
         there goes to memory that nobody reads. (Not so in the moment in which a segment's file is made.)
         """
+        for segment in [*self._segments, *([self._spare] if self._spare else [])]:
+            segment.close_file()
         if self._exclusion.is_inside():
             nowhere = memory_segment(0, len(self._view), self.producer)
             self._segments[-1].divert(nowhere.map)
@@ -482,6 +484,7 @@ class Journal:
         kept: list[Segment] = []
         self._always(self._close_locked, kept)
         for segment in kept:
+            segment.close_file()
             if delete or segment.path is None or segment.path.endswith(segments.file_name(segments.SPARE)):
                 segment.discard()
 

@@ -126,7 +126,7 @@ class Segment:
     def divert(self, mapped: mmap.mmap) -> None:
         """In a forked child: whatever is still being stored here goes to ``mapped``."""
         self.map = mapped
-        self._close_file()
+        self.close_file()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -153,9 +153,10 @@ class Segment:
         self.words.release()
         self.view.release()
         self.map.close()
-        self._close_file()
+        self.close_file()
 
-    def _close_file(self) -> None:
+    def close_file(self) -> None:
+        """Let go of the file, not of the mapping: nothing large is stored any more."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)

@@ -346,3 +346,27 @@ def test_a_child_that_goes_on_in_the_middle_of_a_store_does_not_reach_the_journa
     os.close(reads)
     os.close(writes)
     assert stored(journal) == frames.encode(b"\x92\x01" + bytes(3000))
+
+
+def test_no_file_stays_open_behind_a_journal(make: Make) -> None:
+    """Neither where it is closed and its files stay, nor in a forked child, nor behind a segment that is full."""
+
+    def in_use() -> int:
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    before = in_use()
+    journal = make()
+    for _ in range(9):
+        journal.append(gathered(3000), "Image")
+        journal.prepare()
+    files = [segment.fd for segment in [*journal._segments, journal._spare] if segment is not None and segment.fd >= 0]
+    assert len(files) == 2
+    child = os.fork()
+    if child == 0:
+        journal.disown()
+        os._exit(sum(os.path.exists(f"/proc/self/fd/{fd}") for fd in files))
+    assert os.waitpid(child, 0)[1] == 0
+    journal.close(delete=False)
+    journal._segments.clear()
+    del journal._map, journal._words
+    assert in_use() == before
