@@ -21,6 +21,6 @@ def measure(options: Options) -> list[Figure]:
     ]
     if "DVCLive" in found:
         times = rounds.ratio_of(found["DVCLive"], own, "call")
-        text = f"DVCLive: {rounds.duration(rounds.median(found['DVCLive'], 'call'))}"
+        text = f"DVCLive, {points:,} points, in the loop: {rounds.duration(rounds.median(found['DVCLive'], 'call'))}"
         figures.append(Figure(text, str(times), ratio=1 / times.middle))
     return figures

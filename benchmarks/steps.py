@@ -16,11 +16,12 @@ def measure(options: Options) -> list[Figure]:
     """Every step timed; a peer that takes long is given a time, not a number of steps."""
     loggers = ["lived", *options.peers]
     count = options.scaled(200_000, 20_000)
+    peer_count = options.scaled(3300, 600)
     limit = options.scaled(60, 3)
     found: dict[str, list[dict[str, Any]]] = {logger: [] for logger in loggers}
     for _ in range(options.rounds):
         for logger in loggers:
-            many = count if logger == "lived" else min(count, options.scaled(3300, 600))
+            many = count if logger == "lived" else peer_count
             found[logger].append(rounds.run("steps", options, logger=logger, count=many, names=10, seconds=limit))
     own = found["lived"]
     tail = rounds.median(own, lambda one: one["p99.9"] / one["p50"])
@@ -49,7 +50,7 @@ def measure(options: Options) -> list[Figure]:
         ),
     ]
     for peer in options.peers:
-        figures += _beside(peer, found)
+        figures += _beside(peer, peer_count, found)
     return figures
 
 
@@ -57,12 +58,13 @@ def _drawn(one: dict[str, Any]) -> dict[str, Any]:
     return {key: one[key] for key in ("steps", "times", "survival")}
 
 
-def _beside(peer: str, found: dict[str, list[dict[str, Any]]]) -> list[Figure]:
+def _beside(peer: str, most: int, found: dict[str, list[dict[str, Any]]]) -> list[Figure]:
+    """A peer may grow slower with the length of its run, of ``most`` steps: what that was is part of the name."""
     times = rounds.ratio_of(found[peer], found["lived"], "p50")
     goal = GOALS.get(peer)
     figures = [
         Figure(
-            f"a step of {peer}: {rounds.duration(rounds.median(found[peer], 'p50'))}",
+            f"a step of {peer}, of up to {most:,}: {rounds.duration(rounds.median(found[peer], 'p50'))}",
             str(times),
             f"at least {goal:g}x" if goal else "",
             times.middle >= goal if goal else None,
