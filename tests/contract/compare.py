@@ -6,6 +6,7 @@ which files there are     equal, apart from git's and DVC's own storage and cach
 ``.json``                 as data, types included; NaN equals NaN
 ``.yaml``, ``.dvc``       as data, types included; ``dvc.yaml`` must besides keep every comment of the first tree
 images                    mode, size and every pixel
+``images.dvc``            as ``.dvc``, but for the digest and size of the images, which are compressed otherwise
 ``report.html``, ``.md``  element by element in any order, embedded images by their pixels
 ``.gitignore``            the set of lines
 anything else             byte by byte
@@ -69,6 +70,7 @@ def _comparer(path: str) -> Comparer:
     name = os.path.basename(path)
     by_name: dict[str, Comparer] = {
         "dvc.yaml": _compare_dvcyaml,
+        "images.dvc": _compare_images_dvc,
         "report.html": _compare_html,
         "report.md": _compare_markdown,
         ".gitignore": _compare_lines,
@@ -114,6 +116,15 @@ def _compare_json(expected: bytes, actual: bytes) -> list[str]:
 
 def _compare_yaml(expected: bytes, actual: bytes) -> list[str]:
     return compare_data(YAML(typ="safe").load(expected.decode()), YAML(typ="safe").load(actual.decode()))
+
+
+def _compare_images_dvc(expected: bytes, actual: bytes) -> list[str]:
+    """The images themselves are compared one by one; what DVC says of their bytes is there, and of the same kind."""
+    documents = [YAML(typ="safe").load(content.decode()) for content in (expected, actual)]
+    for document in documents:
+        for out in document["outs"]:
+            out["md5"], out["size"] = len(out["md5"]), type(out["size"]).__name__
+    return compare_data(*documents)
 
 
 def _compare_dvcyaml(expected: bytes, actual: bytes) -> list[str]:
