@@ -32,13 +32,12 @@ def draw(found: dict[str, dict[str, Any]], folder: Path) -> None:
 
 
 def _over(one: dict[str, Any]) -> tuple[Any, Any]:
-    """Medians of sixty parts of a run, in the middle of each."""
+    """Medians of parts of a run, longer and longer ones, in the middle of each."""
     import numpy as np
 
-    micro = np.asarray(one["times"]) / 1000
-    parts = [part for part in np.array_split(micro, 60) if len(part)]
-    middles = (np.arange(len(parts)) + 0.5) * one["steps"] / len(parts)
-    return middles, [np.median(part) for part in parts]
+    micro, steps = np.asarray(one["times"]) / 1000, np.linspace(1, one["steps"], len(one["times"]))
+    begins = np.unique(np.geomspace(1, len(micro), 40).astype(int))[:-1]
+    return tuple([np.median(part) for part in np.split(each, begins)] for each in (steps, micro))
 
 
 def _often(one: dict[str, Any]) -> tuple[Any, Any]:
