@@ -88,8 +88,8 @@ class Story:
     def _acknowledge(self, count: int, position: int) -> None:
         _, first, dumped = self.released[-1]
         data, reading = b"", reading_of(dumped)
-        while first + len(data) < position:
-            data += self.journal.read(first + len(data), position - first - len(data))
+        while piece := self.journal.read(first + len(data), position - first - len(data)):
+            data += piece
         read_stream(data, first, reading)
         self.released.append((count, position, reading.dump()))
         self.journal.release(position)
