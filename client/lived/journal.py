@@ -36,7 +36,7 @@ logger = logging.getLogger("lived")
 #: A record's time is a 32-bit float: it is counted from a new base every so many seconds, to keep to microseconds.
 BASE_SECONDS = 30.0
 #: With many metrics a segment has so many bytes for each, up to so many in all.
-BYTES_PER_METRIC, LARGEST_SEGMENT = 400, 16 * 1024**2
+BYTES_PER_METRIC, LARGEST_SEGMENT = 400, 64 * 1024**2
 #: An event's body, or what it is to be gathered from within the call.
 Body = bytes | Gathered
 #: An event's body, its kind, and whether it is media.

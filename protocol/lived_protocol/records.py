@@ -77,6 +77,8 @@ def encode(word: int, time: float, value: float | int) -> bytes:
 def extent(view: memoryview) -> int:
     """How many bytes at the beginning of ``view``, which begins with a mark, have the marks of whole records."""
     whole = len(view) // SIZE
+    if whole > 1 and not view[SIZE] & 0x80:  # as where metrics are named one by one
+        return SIZE
     at, more = 0, 16
     while at < whole:
         end = min(whole, at + more)
@@ -102,6 +104,11 @@ def is_record(view: memoryview, offset: int) -> bool:
         return False
     check: int = _CHECK.unpack_from(view, offset + BODY_SIZE)[0]
     return check == adler32(body)
+
+
+def is_step(record: memoryview) -> bool:
+    """Whether ``record`` is a completed step."""
+    return record[0] == 0xFF and record[1] == STEP & 0xFF
 
 
 def find(buffer: bytes | memoryview, start: int) -> int | None:

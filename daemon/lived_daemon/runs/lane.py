@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from lived_protocol import records
+from lived_protocol.errors import UnreadableError
+from lived_protocol.events import Metric
 from lived_protocol.records import Batch, Reading
 
 from lived_daemon.runs.operations import Due
@@ -67,8 +69,10 @@ class Lane:
     def take(self, batch: Batch, reading: Reading, producer: bytes, state: RunState) -> Taken:
         """Apply ``batch``, where the first step of all is in it up to that; nothing of it if it is not for here."""
         nothing = Taken(0, None)
-        if len(batch) < SHORTEST or reading.step is None or reading.page is None or reading.step > _LAST_STEP:
+        if reading.step is None or reading.page is None or reading.step > _LAST_STEP:
             return nothing
+        if len(batch) < SHORTEST:
+            return self._take_few(batch, reading, producer, state)
         content = np.frombuffer(batch.view, _RECORD)
         words = content["word"].astype(np.int64)
         stepping = words == records.STEP
@@ -99,6 +103,27 @@ class Lane:
             reading.base = float(values[based[-1:]].view(np.float64)[0])
         due = state.complete(int(values[completed[-1]])) if len(completed) else None
         return Taken(len(content), due)
+
+    def _take_few(self, batch: Batch, reading: Reading, producer: bytes, state: RunState) -> Taken:
+        """The same for few, one by one: up to the first that cannot be read."""
+        taken, due = 0, None
+        for at in range(0, len(batch.view), records.SIZE):
+            record = batch.view[at : at + records.SIZE]
+            if records.is_step(record) and "step" not in state.summary:
+                break
+            try:
+                event = reading.read(record)
+            except UnreadableError:
+                break
+            taken += 1
+            if isinstance(event, Metric):
+                time, step, name, flags, value = event
+                state.latest[name] = value
+                self._rows.add(name, (time, step, flags, value), producer)
+                state.note_metrics()
+            elif event is not None:
+                due = state.complete(event.step)
+        return Taken(taken, due)
 
     def _log(self, columns: Columns, producer: bytes, state: RunState) -> None:
         columns = columns.grouped()

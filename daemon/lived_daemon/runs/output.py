@@ -44,7 +44,7 @@ Say = Callable[[str, str, bytes], None]
 _DVC = "dvc"
 #: Of a run that is behind, writing rows may use this share of the thread, as long as no more are gathered than so many:
 #: with more names than open files each row written costs an open and a close, unless there are more rows of its name.
-ROWS_SHARE, MAX_GATHERED = 0.25, 500_000
+ROWS_SHARE, MAX_GATHERED = 0.25, 1_000_000
 
 
 class Output:

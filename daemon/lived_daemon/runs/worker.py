@@ -29,6 +29,7 @@ from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
+from lived_daemon.runs.lane import SHORTEST
 from lived_daemon.runs.moving import Moving
 from lived_daemon.runs.output import explain
 from lived_daemon.runs.roll_call import RollCall
@@ -42,6 +43,8 @@ logger = logging.getLogger("lived_daemon")
 TICK_SECONDS = 0.1
 #: Events applied before the clock is looked at again.
 BATCH = 2000
+#: Where many records cannot be applied at once, so many are applied one by one before that is tried again.
+SINGLY = 64
 #: Commands taken before anything is applied.
 COMMANDS = 256
 #: How long a producer that joins a run waits for the one that begins it, in seconds.
@@ -264,13 +267,14 @@ class Worker:
 
     def _apply(self, feed: Feed) -> bool:
         """Apply what has arrived of ``feed``, a bounded amount of it; False if others have to wait as well."""
-        left = BATCH
+        left, singly = BATCH, 0
         while left > 0 and feed.frames and not self._moving.holds_back(feed):
             end, body = feed.frames[0]
             if self._jobs.full:
                 return False
             if isinstance(body, Batch):
-                taken = 0 if self._moving.is_under_way else self._run.apply_batch(feed, body)
+                taken = 0 if singly or self._moving.is_under_way else self._run.apply_batch(feed, body)
+                singly = max(0, singly - 1) if singly or taken or len(body) < SHORTEST else SINGLY
                 if taken:
                     _take_off(feed, taken)
                     left -= taken
