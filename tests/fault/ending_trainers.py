@@ -137,11 +137,14 @@ def ends_while_others_log(directory: str, threads: str, ends: str) -> None:
 
 
 def dies_in_a_large_image(directory: str, size: str, how: str) -> None:
-    """Log rows, and die while an image of so many bytes is copied: by the kernel for want of memory, or by SIGKILL."""
+    """Log rows, and die while an image of so many bytes is copied: by the kernel for want of memory, or by SIGKILL.
+
+    One whose pixels lie apart is copied in memory first; what the journal takes is not the process's.
+    """
     live = Live(directory)
     log(live, "loss", 500)
     side = int(int(size) ** 0.5)
-    image = np.zeros((side, side), np.uint8)
+    image = np.zeros((side, side), np.uint8) if how == "kill" else np.zeros((side, 2 * side), np.uint8)[:, ::2]
     say("logged")
     sys.stdin.readline()
     if how == "kill":

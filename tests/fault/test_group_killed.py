@@ -64,7 +64,7 @@ def assert_finished_by_the_next_start(start: StartTrainer, here: Path, home: Pat
     ("fault", "visits"),
     [
         ("received", 10),
-        ("applied", 900),
+        ("applied", 60),
         ("half a row", 60),
         ("half an image", 20),
         ("half a document", 20),

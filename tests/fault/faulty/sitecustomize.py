@@ -193,7 +193,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], object]]:
     post = (receiver.Outbox, "post", stage)
     return {
         "received": lambda: after(intake.Intake, "_accept", stage),
-        "applied": lambda: (after(run.Run, "apply", stage), after(run.Run, "apply_metrics", stage)),
+        "applied": lambda: (after(run.Run, "apply", stage), after(run.Run, "apply_batch", stage)),
         "half a row": lambda: half_row(stage),
         "rows written": lambda: after(rows.RowWriter, "flush", stage),
         "half an image": lambda: half_written(stage, (".png",)),

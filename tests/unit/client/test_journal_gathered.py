@@ -368,5 +368,5 @@ def test_no_file_stays_open_behind_a_journal(make: Make) -> None:
     assert os.waitpid(child, 0)[1] == 0
     journal.close(delete=False)
     journal._segments.clear()
-    del journal._map, journal._words
+    del journal._view, journal._words
     assert in_use() == before
