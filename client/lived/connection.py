@@ -80,29 +80,35 @@ class Connection:
 
     def close(self, linger: int) -> None:
         """Let go of the socket, which may send for so many milliseconds what it holds."""
-        self.poller.unregister(self.socket)
-        if self._monitor is not None:
+        if self.socket in self.poller:
+            self.poller.unregister(self.socket)
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
             self.socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._monitor = None
+            monitor.close(linger=0)
         self.socket.close(linger=linger)
 
     def _hear(self) -> None:
         assert self._handshakes is not None
-        from zmq.utils.monitor import parse_monitor_message
-
         try:
             while True:
-                event = parse_monitor_message(self._monitor.recv_multipart(self._zmq.NOBLOCK))
-                self._handshakes.note(int(event["event"]), int(event["value"]))
+                self._handshakes.note(self._monitor.recv_multipart(self._zmq.NOBLOCK)[0])
         except self._zmq.Again:
             return
 
     def _open(self) -> None:
-        zmq, endpoint = self._zmq, self._settings.endpoint
+        zmq = self._zmq
         self._renew_at, self._doubted = None, False
-        self.socket = socket = self._context.socket(zmq.DEALER)
-        self.poller.register(socket, zmq.POLLIN)
+        self.socket = self._context.socket(zmq.DEALER)
+        try:
+            self._connect(self.socket)
+        except BaseException:  # too many open files, say: the context ends when no socket is left
+            self.close(0)
+            raise
+        self.poller.register(self.socket, zmq.POLLIN)
+
+    def _connect(self, socket: zmq.Socket[Any]) -> None:
+        zmq, endpoint = self._zmq, self._settings.endpoint
         socket.setsockopt(zmq.SNDHWM, 0)  # what is in flight is bounded by the daemon's limit, in bytes
         socket.setsockopt(zmq.RCVHWM, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 20)

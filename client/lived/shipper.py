@@ -127,7 +127,7 @@ class Shipper:
         self._limit = 0
         self._welcomed = False
         self._refused = ""
-        self._strange = ""
+        self._told = ""
         self._connection: Connection | None = None
         self._failures = 0
         self._failed_of: set[str] = set()
@@ -261,14 +261,11 @@ class Shipper:
             self._welcomed = False
             self._heard = self._checked = 0.0
             self._silence = SILENCE_SECONDS
-        if not connection.reason:
-            return
-        trouble = messages.Fault(time.time_ns(), str(self._run.get("run_id")), access.EVENT, connection.reason, True)
         if connection.refused:
-            self._be_refused(trouble)
-        elif connection.reason != self._strange:
-            self._strange = connection.reason
-            self._on_fault(Fault(trouble.time, trouble.run_id, trouble.event, trouble.cause))
+            self._refused = connection.reason
+        if connection.reason and connection.reason != self._told:
+            self._told = connection.reason
+            self._on_fault(Fault(time.time_ns(), str(self._run.get("run_id")), access.EVENT, connection.reason))
 
     def _hello(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
         self._welcomed = False
@@ -387,7 +384,7 @@ class Shipper:
             self._connection.doubt()
         if fault.cause != self._refused:
             self._refused = fault.cause
-            self._on_fault(Fault(fault.time, fault.run_id, fault.event, fault.cause))
+            self._on_fault(Fault(fault.time, fault.run_id or str(self._run.get("run_id")), fault.event, fault.cause))
 
     def _refuse_daemon(self, welcome: messages.Welcome) -> None:
         """A daemon that does not compare versions, and is of another one."""
@@ -408,7 +405,7 @@ class Shipper:
         self._sent = max(welcome.position, self._journal.first)
         self._limit = welcome.limit
         self._welcomed = True
-        self._refused = self._strange = ""
+        self._refused = self._told = ""
         if self._connection is not None:
             self._connection.settled()
         self._silence = SILENCE_SECONDS

@@ -93,7 +93,6 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
         NoAnswerError: not an address, nobody there, no answer in time, or none for this key.
     """
     import zmq
-    from zmq.utils.monitor import parse_monitor_message
 
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
@@ -107,8 +106,7 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
         while time.monotonic() < deadline:
             zmq.select([socket, monitor], [], [], max(0.001, deadline - time.monotonic()))
             while monitor.poll(0):
-                event = parse_monitor_message(monitor.recv_multipart())
-                handshakes.note(int(event["event"]), int(event["value"]))
+                handshakes.note(monitor.recv_multipart()[0])
             if socket.poll(0):
                 return _content(messages.decode(socket.recv_multipart()))
             if handshakes.reason:

@@ -5,11 +5,14 @@ The client's shipper and ``lived status`` both ask here, so that the same troubl
 
 from __future__ import annotations
 
+import struct
+
 #: The part of a daemon, or of a client, that a Fault of this trouble names as its event.
 EVENT = "access"
 #: ZeroMQ's events of a handshake, see zmq_socket_monitor(3).
 FAILED_NO_DETAIL, SUCCEEDED, FAILED_PROTOCOL, FAILED_AUTH = 0x0800, 0x1000, 0x2000, 0x4000
 MECHANISM_MISMATCH = 0x11000002
+_EVENT = struct.Struct("=HI")
 #: A connection may break off by chance, and a proxy whose daemon restarts breaks off each; so many are no chance.
 BROKEN_OFTEN = 3
 
@@ -29,8 +32,9 @@ class Handshakes:
         self.reason = ""
         self.refused = False
 
-    def note(self, event: int, value: int) -> None:
-        """Take in an event of the monitor."""
+    def note(self, message: bytes) -> None:
+        """Take in the first part of a monitor's message: an event, and its value."""
+        event, value = _EVENT.unpack(message)
         if event == SUCCEEDED:
             self.reason, self.refused, self._broken = "", False, 0
         elif event == FAILED_AUTH:

@@ -33,6 +33,7 @@ class Clients:
         self._signature: _Signature | None = None
         self._clients: dict[str, keys.Client] = {}
         self._looked = 0.0
+        self._folder_time = 0
         self._said: set[str] = set()
         self.changed = 0
         self.refresh()
@@ -47,9 +48,10 @@ class Clients:
         return client is not None and client.may(project)
 
     def refresh(self) -> None:
-        """Look at the folder, unless that was done just now."""
+        """Look at the folder, unless that was done just now and no file has been added since."""
         now = time.monotonic()
-        if self._signature is not None and now - self._looked < LOOK_SECONDS:
+        changed = self._folder_changed()
+        if self._signature is not None and not changed and now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
         signature = self._sign()
@@ -57,6 +59,15 @@ class Clients:
             self._signature = signature
             self._clients = self._read(signature)
             self.changed += 1
+
+    def _folder_changed(self) -> bool:
+        """Whether a file was added or removed: one call, so that strangers may have it asked as often as they knock."""
+        try:
+            time_ns = os.stat(self._folder).st_mtime_ns
+        except OSError:
+            return False
+        before, self._folder_time = self._folder_time, time_ns
+        return time_ns != before
 
     def _sign(self) -> _Signature:
         """What tells one state of the folder from another; empty where it cannot be trusted."""
