@@ -136,6 +136,11 @@ def private_folder(path: str) -> str:
     return path
 
 
+def private(path: str, flags: int) -> int:
+    """Opens files that are made for this user alone, for :func:`open`."""
+    return os.open(path, flags, 0o600)
+
+
 def check_socket(path: str, make: bool) -> None:
     """Return if who listens at the socket ``path`` can only be this user, or root; with ``make``, make its folder.
 
@@ -183,7 +188,7 @@ def start_detached(command: list[str], log_path: str) -> subprocess.Popen[bytes]
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":  # pragma: no cover
         options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
-    with open(log_path, "ab") as log:
+    with open(log_path, "ab", opener=private) as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=True, cwd="/", **options
         )
