@@ -224,10 +224,11 @@ def check_client_name(name: str) -> str:
     """
     try:
         check_run_id(name)
+        usable = name != SERVER
     except ValueError:
-        name = ""
-    if name in ("", SERVER) or name.startswith((".", "-")) or not name.isprintable():
-        raise InvalidKeyError("a client's name is part of a file name: letters and digits, no slash; and not 'server'")
+        usable = False
+    if not usable or name.startswith((".", "-")) or not name.isprintable():
+        raise InvalidKeyError(f"{name[:80]!r} cannot be a client's name: use letters and digits, and not 'server'")
     return name
 
 

@@ -96,8 +96,9 @@ class Clients:
         for name in sorted(signature):
             path = os.path.join(self._folder, name)
             try:
+                called = keys.check_client_name(name.removesuffix(keys.PUBLIC_SUFFIX))
                 text = system.read_file(path)[: keys.LONGEST_FILE].decode()
-                client = keys.client(name.removesuffix(keys.PUBLIC_SUFFIX), keys.parse(text, path), path)
+                client = keys.client(called, keys.parse(text, path), path)
             except InvalidKeyError as exc:
                 self._complain(f"a client is not let in: {exc}")
             except (OSError, ValueError):

@@ -33,8 +33,8 @@ class Owners:
             return
         for line in lines[-MOST:]:
             producer, space, client = line.partition(" ")
-            if space and client and len(producer) == 32:
-                self._owners[_identity(producer)] = client
+            if space and client and (identity := _identity(producer)):
+                self._owners[identity] = client
         if len(lines) > MOST:
             self._shorten()
 
@@ -63,6 +63,7 @@ class Owners:
 
 def _identity(text: str) -> bytes:
     try:
-        return bytes.fromhex(text)
+        identity = bytes.fromhex(text)
     except ValueError:
         return b""
+    return identity if len(identity) == 16 else b""
