@@ -64,6 +64,12 @@ class House:
         socket.connect(self.local if name is None else self.receiver.address)
         return socket
 
+    def watch(self, socket: zmq.Socket[Any]) -> zmq.Socket[Any]:
+        """A socket that hears when the daemon has let ``socket`` in."""
+        monitor: zmq.Socket[Any] = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self._sockets.append(monitor)
+        return monitor
+
     def turn_until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
         """Have the receiver work until ``condition`` holds."""
         deadline = time.monotonic() + seconds
@@ -72,8 +78,8 @@ class House:
             self.receiver.turn()
 
     def close(self) -> None:
-        for socket in self._sockets:
-            socket.close()
+        for socket in reversed(self._sockets):
+            socket.close(linger=0)
         self._context.term()
         self.receiver.close()
         self.outbox.close()
@@ -124,7 +130,7 @@ def test_nobody_takes_the_connection_of_another_over(house: House) -> None:
     seat = house.receiver._seats.of(b"p" * 16)
     assert seat is not None
     thief = house.knock("thief", seat.route)
-    monitor = thief.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    monitor = house.watch(thief)
     thief.send_multipart(messages.encode(messages.Data(0, b"forged")))
     house.turn_until(lambda: monitor.poll(0))
     bystander = house.knock("bystander")
@@ -136,5 +142,3 @@ def test_nobody_takes_the_connection_of_another_over(house: House) -> None:
     laptop.send_multipart(messages.encode(messages.Data(0, b"right")))
     house.turn_until(lambda: len(house.runs.heard) == 3)
     assert house.runs.heard[2] == (b"p" * 16, messages.Data(0, b"right"))
-    thief.disable_monitor()
-    monitor.close()
