@@ -7,6 +7,8 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +146,27 @@ def test_whatever_is_wrong_with_a_key_is_said_and_nothing_is_lost(
     secret = good.split('"')[1]
     assert secret not in caplog.text
     assert secret not in repr(live.faults)
+
+
+def test_recover_uses_the_key_and_says_what_is_wrong_with_it(
+    guarded: Guarded, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a trainer with a refused key has left is kept and named, and is sent by whoever has the right one later."""
+    use(monkeypatch, guarded.endpoint, guarded.client("laptop"))
+    card = guarded.card("laptop").read_bytes()
+    guarded.card("laptop").unlink()
+    live = Live("run", report=None)
+    log(live, 0, 100)
+    live.end()
+    command = [sys.executable, "-m", "lived_daemon.cli", "recover"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert refused.returncode == 1
+    assert "does not let in this client's key" in refused.stderr
+    assert "what is left is kept in" in refused.stderr
+    guarded.card("laptop").write_bytes(card)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows(here / "run", "loss") == numbered(100)
 
 
 def test_a_key_that_is_taken_back_stops_a_living_connection(
