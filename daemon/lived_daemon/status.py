@@ -109,8 +109,8 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
                 handshakes.note(monitor.recv_multipart()[0])
             if socket.poll(0):
                 return _content(messages.decode(socket.recv_multipart()))
-            if handshakes.reason:
-                raise NoAnswerError(handshakes.reason)
+            if handshakes.refused:
+                break
     except zmq.ZMQError as exc:
         raise NoAnswerError(f"cannot ask the daemon at {endpoint}: {exc}") from exc
     except InvalidKeyError as exc:
@@ -122,7 +122,7 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
         monitor.close(linger=0)
         socket.close()
         context.term()
-    raise NoAnswerError(f"no daemon answers at {endpoint} (waited {timeout:g} s)")
+    raise NoAnswerError(handshakes.reason or f"no daemon answers at {endpoint} (waited {timeout:g} s)")
 
 
 def _use_keys(socket: Any, endpoint: str) -> access.Handshakes:

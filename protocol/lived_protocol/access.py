@@ -14,7 +14,7 @@ FAILED_NO_DETAIL, SUCCEEDED, FAILED_PROTOCOL, FAILED_AUTH = 0x0800, 0x1000, 0x20
 MECHANISM_MISMATCH = 0x11000002
 _EVENT = struct.Struct("=HI")
 #: A connection may break off by chance, and a proxy whose daemon restarts breaks off each; so many are no chance.
-BROKEN_OFTEN = 3
+BROKEN_OFTEN = 8
 
 
 class Handshakes:
@@ -68,11 +68,15 @@ def _mismatch(endpoint: str, public: str | None) -> str:
 
 
 def _broken_off(endpoint: str, server: str | None) -> str:
+    """Also what one hears whose keys do not match, where the other side was faster to hang up."""
     if server is None:
-        return f"who listens at {endpoint} breaks every connection off; it is no daemon of lived, or its proxy has none"
+        return (
+            f"who listens at {endpoint} breaks every connection off: it is no daemon of lived, or it wants a key, and "
+            "this client has none (LIVED_KEY_FILE)"
+        )
     return (
         f"who listens at {endpoint} breaks every connection off: it is not the daemon whose public key is {server}, "
-        "which this client was told to expect there (LIVED_SERVER_KEY, or server_key in its key file)"
+        "which this client was told to expect there (LIVED_SERVER_KEY, server_key in its key file), or it uses no keys"
     )
 
 

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from fault_kit import PATIENCE, numbered, rows, wait_until
 from keys_kit import Guarded, Stranger, hello, listened_to
 from lived import Live
 from lived.error import DaemonUnavailableError
-from lived_daemon import keys, status
+from lived_daemon import cli, keys, status
 from lived_protocol import messages
 
 #: Within so many seconds a user hears what is wrong; it takes less than one, on a machine that has time.
@@ -301,6 +302,36 @@ def test_control_needs_a_key_and_stop_an_admin(guarded: Guarded, here: Path, mon
     use(monkeypatch, guarded.endpoint, guarded.client("boss", admin=True))
     assert status.ask(guarded.endpoint, "stop", SECONDS)["daemon"]["pid"] == guarded.pid
     assert guarded.wait() == 0
+
+
+def test_status_and_stop_say_what_is_wrong_with_a_key(
+    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, within seconds, with exit code 1, and in the words that a trainer is told."""
+    files = {name: guarded.client(name, admin=True) for name in ("unknown", "open", "nonsense", "misled")}
+    guarded.card("unknown").unlink()
+    files["open"].chmod(0o604)
+    files["nonsense"].write_text("nonsense\n", encoding="utf-8")
+    other = keys.make_server(str(tmp_path / "other"))[1]
+    files["misled"].write_text(files["misled"].read_text(encoding="utf-8").replace(guarded.public, other))
+
+    def said(command: str, file: Path) -> str:
+        use(monkeypatch, guarded.endpoint, file)
+        done = CliRunner().invoke(cli.main, [command])
+        assert done.exit_code == 1
+        assert len(done.stderr.splitlines()) == 1
+        return done.stderr
+
+    started = time.monotonic()
+    for command in ("status", "stop"):
+        assert "does not let in this client's key" in said(command, files["unknown"])
+        assert f"chmod 600 {files['open']}" in said(command, files["open"])
+        assert f"line 1 of {files['nonsense']}" in said(command, files["nonsense"])
+    assert "it is not the daemon whose public key is" in said("status", files["misled"])
+    assert time.monotonic() - started < SECONDS
+    guarded.kill()
+    guarded.start("--insecure")
+    assert "uses none, so nothing is sent there" in said("status", files["misled"])
 
 
 def _local(guarded: Guarded) -> str:
