@@ -35,8 +35,16 @@ def report_mode(report: str | None) -> str | None:
 TOLD_ELSEWHERE = ("DVC_", "DVCLIVE_", "LIVED_", "GIT_AUTHOR_", "GIT_COMMITTER_")
 
 
+#: What no journal and no daemon is told.
+TOLD_NOBODY = frozenset({"LIVED_KEY"})
+
+
 def environment(local: bool) -> dict[str, str]:
-    told = {key: value for key, value in os.environ.items() if local or key.startswith(TOLD_ELSEWHERE)}
+    told = {
+        key: value
+        for key, value in os.environ.items()
+        if (local or key.startswith(TOLD_ELSEWHERE)) and key not in TOLD_NOBODY
+    }
     return {key: value for key, value in told.items() if _is_text(key) and _is_text(value)}
 
 

@@ -82,7 +82,7 @@ class Producer:
             lock = system.FileLock.acquire(os.path.join(self.folder, "lock"))
             temporary = os.path.join(self.folder, "producer.json.tmp")
             meant = {} if self._settings.local else {hello.ENDPOINT: self._settings.endpoint}
-            with open(temporary, "w", encoding="utf-8") as file:
+            with open(temporary, "w", encoding="utf-8", opener=system.private) as file:
                 json.dump({**run, hello.FORMAT: PROTOCOL_VERSION, **meant}, file)
             os.replace(temporary, os.path.join(self.folder, "producer.json"))
             return lock

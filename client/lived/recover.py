@@ -20,7 +20,7 @@ from lived.deliveries import Deliveries, megabytes, say, say_error
 from lived.error import DvcLiveError
 from lived.left import Left, find
 from lived.options import TOLD_ELSEWHERE
-from lived.settings import Settings, check_endpoint, from_environment
+from lived.settings import Settings, check_endpoint, chosen_keys, from_environment
 from lived.waiting import ProgressBar
 
 #: How often it is looked how far things are, in seconds.
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         settings = from_environment({key: text for key, text in os.environ.items() if key != "LIVED_ENDPOINT"})
+        settings = settings._replace(keys=chosen_keys(os.environ))
         to = check_endpoint("--to", options.to) if options.to else None
     except DvcLiveError as exc:
         say_error(str(exc))

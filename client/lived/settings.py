@@ -7,12 +7,16 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lived_protocol import places
+from lived_protocol.errors import InvalidKeyError
 
 from lived import system
 from lived.error import DvcLiveError
+
+if TYPE_CHECKING:
+    from lived_protocol.keys import Chosen
 
 #: Bytes of journal a producer may keep on disk (LIVED_JOURNAL_LIMIT).
 DEFAULT_JOURNAL_LIMIT = 8 * 1024**3
@@ -45,6 +49,8 @@ class Settings(NamedTuple):
     resume: bool
     open_report: bool
     log_level: str
+    #: Where the keys for a daemon elsewhere are; None without any, and for one on this machine's own sockets.
+    keys: Chosen | None = None
 
     @property
     def local(self) -> bool:
@@ -54,7 +60,7 @@ class Settings(NamedTuple):
 
 def from_environment(env: Mapping[str, str] | None = None) -> Settings:
     """Read LIVED_HOME, LIVED_ENDPOINT, LIVED_RUN_ID, LIVED_JOURNAL_LIMIT, LIVED_OVERFLOW, LIVED_OVERFLOW_WAIT,
-    LIVED_SYNC and DVCLive's own variables.
+    LIVED_SYNC, DVCLive's own variables, and for a daemon elsewhere those of keys.
 
     Raises:
         DvcLiveError: a variable has a value that cannot be understood; the message names it.
@@ -80,7 +86,28 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         resume=flag(env, "DVCLIVE_RESUME"),
         open_report=flag(env, "DVCLIVE_OPEN"),
         log_level=_level(env, "DVCLIVE_LOGLEVEL"),
+        keys=chosen_keys(env) if endpoint.startswith("tcp://") else None,
     )
+
+
+def chosen_keys(env: Mapping[str, str]) -> Chosen | None:
+    """What LIVED_KEY_FILE, LIVED_KEY and LIVED_SERVER_KEY say, which is tried at once.
+
+    Raises:
+        DvcLiveError: they contradict each other, or the file cannot be used; the message shows no secret.
+    """
+    if not any(env.get(name) for name in ("LIVED_KEY_FILE", "LIVED_KEY", "LIVED_SERVER_KEY")):
+        return None
+    from lived_protocol.keys import from_environment as choose
+
+    from lived.keys import load
+
+    try:
+        chosen = choose(env)
+        load(chosen)
+    except InvalidKeyError as exc:
+        raise DvcLiveError(str(exc)) from None
+    return chosen
 
 
 def with_overflow(settings: Settings, overflow: str | None, wait: float | None) -> Settings:

@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from lived_protocol import PROTOCOL_VERSION, __version__, messages
+from lived_protocol import PROTOCOL_VERSION, __version__, access, messages
 from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import LOST, versions_differ
 
 from lived import fork
+from lived.connection import Connection
 from lived.discovery import Discovery
 from lived.segment import LostError
 from lived.settings import Settings
@@ -126,6 +127,8 @@ class Shipper:
         self._limit = 0
         self._welcomed = False
         self._refused = ""
+        self._told = ""
+        self._connection: Connection | None = None
         self._failures = 0
         self._failed_of: set[str] = set()
         self._heard = 0.0
@@ -224,15 +227,15 @@ class Shipper:
         return True
 
     def _loop(self, zmq: Any, context: zmq.Context[Any]) -> None:
-        socket = self._connect(zmq, context)
-        poller = zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(self._wake_read, zmq.POLLIN)
+        self._connection = connection = Connection(
+            zmq, context, self._settings, self._journal.producer, self._wake_read
+        )
         try:
             quiet_since = time.monotonic()
             while not self._stop.is_set():
                 busy = time.monotonic() - quiet_since < 1.0
-                ready = dict(poller.poll((BUSY_SECONDS if busy else IDLE_SECONDS) * 1000))
+                ready = dict(connection.poller.poll((BUSY_SECONDS if busy else IDLE_SECONDS) * 1000))
+                socket = connection.socket
                 if self._wake_read in ready:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake_read, 4096)
@@ -241,30 +244,28 @@ class Shipper:
                 if self._send(zmq, socket) or ready:
                     quiet_since = time.monotonic()
                 self._look_after_daemon(zmq, socket)
+                self._heed(connection)
                 if self._on_tick is not None:
                     self._on_tick()
                 self._journal.tend()
             if self._bye:  # also between a greeting and its answer: the daemon may know us from before
                 with contextlib.suppress(zmq.Again):  # the daemon has gone meanwhile: there is nobody to take leave of
-                    socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)
+                    connection.socket.send_multipart(messages.encode(messages.Bye(self.acknowledged)), zmq.NOBLOCK)
         finally:
-            socket.close(linger=500 if self._bye else 0)
+            connection.close(linger=500 if self._bye else 0)
             self._discovery.leave()
 
-    def _connect(self, zmq: Any, context: zmq.Context[Any]) -> Any:
-        socket = context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.IDENTITY, self._journal.producer)
-        socket.setsockopt(zmq.SNDHWM, 0)  # what is in flight is bounded by the daemon's limit, in bytes
-        socket.setsockopt(zmq.RCVHWM, 0)
-        socket.setsockopt(zmq.RECONNECT_IVL, 20)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a daemon that is not there
-        if not self._settings.local:
-            socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-            socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
-            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 20000)
-        socket.connect(self._settings.endpoint)
-        return socket
+    def _heed(self, connection: Connection) -> None:
+        """See whether the daemon lets us in; where it does not, say so, and begin anew with a new connection."""
+        if connection.look():
+            self._welcomed = False
+            self._heard = self._checked = 0.0
+            self._silence = SILENCE_SECONDS
+        if connection.refused:
+            self._refused = connection.reason
+        if connection.reason and connection.reason != self._told:
+            self._told = connection.reason
+            self._on_fault(Fault(time.time_ns(), str(self._run.get("run_id")), access.EVENT, connection.reason))
 
     def _hello(self, zmq: Any, socket: zmq.Socket[Any]) -> None:
         self._welcomed = False
@@ -378,9 +379,12 @@ class Shipper:
     def _be_refused(self, fault: messages.Fault) -> None:
         """The daemon will have nothing of us. It is asked again now and then: another one may be in its place."""
         self._silence = LONGEST_SILENCE
+        if fault.event == access.EVENT and self._connection is not None:
+            self._welcomed = False
+            self._connection.doubt()
         if fault.cause != self._refused:
             self._refused = fault.cause
-            self._on_fault(Fault(fault.time, fault.run_id, fault.event, fault.cause))
+            self._on_fault(Fault(fault.time, fault.run_id or str(self._run.get("run_id")), fault.event, fault.cause))
 
     def _refuse_daemon(self, welcome: messages.Welcome) -> None:
         """A daemon that does not compare versions, and is of another one."""
@@ -401,7 +405,9 @@ class Shipper:
         self._sent = max(welcome.position, self._journal.first)
         self._limit = welcome.limit
         self._welcomed = True
-        self._refused = ""
+        self._refused = self._told = ""
+        if self._connection is not None:
+            self._connection.settled()
         self._silence = SILENCE_SECONDS
         with self._waits_lock:
             for wait in self._waits.values():

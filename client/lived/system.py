@@ -5,7 +5,9 @@ Linux is what is tested. Elsewhere the same functions exist with what the platfo
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import struct
 import sys
 from typing import TYPE_CHECKING, Any
@@ -134,6 +136,39 @@ def private_folder(path: str) -> str:
     return path
 
 
+def private(path: str, flags: int) -> int:
+    """Opens files that are made for this user alone, for :func:`open`."""
+    return os.open(path, flags, 0o600)
+
+
+def check_socket(path: str, make: bool) -> None:
+    """Return if who listens at the socket ``path`` can only be this user, or root; with ``make``, make its folder.
+
+    A folder that is ours and that nobody else can write holds no socket of somebody else's, now or later.
+
+    Raises:
+        OSError: its folder or the socket is somebody else's, or others can write the folder.
+    """
+    folder = os.path.dirname(path)
+    with contextlib.suppress(FileExistsError):
+        if make:
+            os.makedirs(folder, mode=0o700)
+    if not hasattr(os, "getuid"):
+        return  # pragma: no cover
+    own = (os.getuid(), 0)
+    try:
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in own or found.st_mode & 0o022:
+            raise PermissionError(
+                f"{folder} belongs to somebody else, or can be written by others, so nothing is sent there; "
+                "remove it, or set XDG_RUNTIME_DIR to a folder of your own"
+            )
+        if os.lstat(path).st_uid not in own:
+            raise PermissionError(f"the socket {path} is somebody else's, so nothing is sent there; remove it")
+    except FileNotFoundError:
+        pass  # nobody is there yet
+
+
 def host() -> str:
     """The name of this machine."""
     if hasattr(os, "uname"):
@@ -155,7 +190,7 @@ def start_detached(command: list[str], log_path: str) -> subprocess.Popen[bytes]
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":  # pragma: no cover
         options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
-    with open(log_path, "ab") as log:
+    with open(log_path, "ab", opener=private) as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=True, cwd="/", **options
         )

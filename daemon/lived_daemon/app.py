@@ -9,6 +9,7 @@ import logging.handlers
 import os
 import resource
 import signal
+import stat
 import sys
 import time
 from types import FrameType
@@ -17,7 +18,7 @@ from typing import Any
 from lived_protocol import __version__
 
 from lived_daemon import system
-from lived_daemon.ingest.receiver import Outbox, Receiver
+from lived_daemon.ingest.receiver import Guarded, Outbox, Receiver
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
 
@@ -50,6 +51,7 @@ def run_daemon(settings: Settings) -> None:
     try:
         _open_log(settings)
         _make_socket_folder(settings.endpoint)
+        _make_socket_folder(settings.local_endpoint)
         _Daemon(settings, lock).serve()
     finally:
         logger.info("left")
@@ -75,13 +77,15 @@ class _Daemon:
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
         self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
-        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status)
+        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, _guarded(settings))
         self._signals = 0
         self._next_look = 0.0
 
     def serve(self) -> None:
         """Startup, main loop, shutdown."""
         identity = {"pid": os.getpid(), "endpoint": self._receiver.address, "version": __version__}
+        if self._settings.local_endpoint:
+            identity["local"] = self._settings.local_endpoint
         self._lock.write(json.dumps(identity).encode())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -94,6 +98,7 @@ class _Daemon:
         self._receiver.close()
         if self._lock.stands:  # else the socket may be the next daemon's by now
             _remove_socket(self._settings.endpoint)
+            _remove_socket(self._settings.local_endpoint)
         signal.set_wakeup_fd(-1)
         self._outbox.close()
 
@@ -122,6 +127,12 @@ class _Daemon:
     def _status(self) -> dict[str, Any]:
         daemon = {"pid": os.getpid(), "endpoint": self._receiver.address, "version": __version__}
         return {"daemon": daemon, "runs": self._registry.status()}
+
+
+def _guarded(settings: Settings) -> Guarded | None:
+    if settings.keys is None:
+        return None
+    return Guarded(settings.keys, settings.local_endpoint, os.path.join(settings.home, "owners"))
 
 
 def _remove_socket(endpoint: str) -> None:
@@ -156,6 +167,6 @@ def _make_socket_folder(endpoint: str) -> None:
     folder = os.path.dirname(endpoint.removeprefix("ipc://"))
     with contextlib.suppress(FileExistsError):
         os.makedirs(folder, mode=0o700)
-    found = os.stat(folder)
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise PermissionError(f"{folder} can be written by others, so no socket is opened there; remove it")

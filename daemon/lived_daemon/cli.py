@@ -14,13 +14,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 from lived_protocol import __version__, places
+from lived_protocol.errors import InvalidKeyError
 
 from lived_daemon import status as status_of
 from lived_daemon import system
+from lived_daemon.keygen import keygen
 
 if TYPE_CHECKING:
     from lived_daemon.settings import Settings
@@ -29,13 +32,15 @@ DEFAULT_BIND = "tcp://127.0.0.1:7811"
 #: How many runs ``lived status`` shows without ``--all``.
 SHOWN_RUNS = 15
 _POLL_SECONDS = 0.05
-_LOOPBACK = ("127.", "localhost", "[::1]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lived")
 def main() -> None:
     """Asynchronous logging for training loops: the daemon's side."""
+
+
+main.add_command(keygen)
 
 
 @main.command()
@@ -54,8 +59,10 @@ def main() -> None:
     default="info",
     show_default=True,
 )
-def serve(bind: str, home: str | None, fsync: str, log_level: str) -> None:
-    """Run a daemon in the foreground, for trainers that are pointed at it."""
+@click.option("--keys", "folder", type=click.Path(file_okay=False), help="The folder of keys; HOME/keys.")
+@click.option("--insecure", is_flag=True, help="Use no keys: whoever reaches the port can write files as you.")
+def serve(bind: str, home: str | None, fsync: str, log_level: str, folder: str | None, insecure: bool) -> None:
+    """Run a daemon in the foreground, for trainers that are pointed at it and have a key (see `lived keygen`)."""
     import zmq
 
     from lived_daemon.app import run_daemon
@@ -70,9 +77,15 @@ def serve(bind: str, home: str | None, fsync: str, log_level: str) -> None:
     host, port = split_address(bind)
     if host in ("*", "0.0.0.0", "[::]"):
         host = socket.gethostname()
-    if not host.startswith(_LOOPBACK):
+    if insecure:
         click.echo(f"warning: who can reach port {port} can write files as you; keep it off open networks", err=True)
+    else:
+        settings = with_keys(settings, folder or os.path.join(settings.home, "keys"))
     click.echo(f"lived {__version__} listens on {bind}; in trainers: export LIVED_ENDPOINT=tcp://{host}:{port}")
+    if settings.keys is not None:
+        click.echo(
+            f"its public key is {settings.keys.public}, for them: export LIVED_SERVER_KEY='{settings.keys.public}'"
+        )
     sys.stdout.flush()
     try:
         run_daemon(settings)
@@ -93,6 +106,31 @@ def serve_settings(home: str, bind: str, fsync: str, log_level: str) -> Settings
         log_level=log_level.upper(),
         foreground=True,
     )
+
+
+def with_keys(settings: Settings, folder: str) -> Settings:
+    """``settings`` with the keys in ``folder``, and with an address where this user needs none.
+
+    Raises:
+        click.ClickException: there is no server key, or it cannot be used.
+    """
+    from lived_daemon import keys
+
+    key = places.daemon_key(settings.home, sys.prefix, os.getuid(), system.host())
+    sockets = places.socket_folder(os.environ, os.environ.get("TMPDIR") or "/tmp", os.getuid())
+    try:
+        server = keys.load_server(folder)
+    except FileNotFoundError as exc:
+        raise click.ClickException(
+            f"{folder} has no server.key, and without keys whoever reaches {settings.endpoint}, other users of this "
+            f"machine among them, could write files as you. Make keys with `lived keygen --server --keys {folder}` and "
+            f"`lived keygen NAME --keys {folder}`, or say --insecure where everybody is trusted"
+        ) from exc
+    except OSError as exc:
+        raise click.ClickException(f"{exc.filename}: {exc.strerror}") from exc
+    except InvalidKeyError as exc:
+        raise click.ClickException(str(exc)) from exc
+    return replace(settings, keys=server, local_endpoint=f"ipc://{places.socket_path(sockets, key)}")
 
 
 def split_address(bind: str, hint: str = "--bind") -> tuple[str, str]:

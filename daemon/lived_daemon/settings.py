@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lived_daemon.keys import ServerKeys
 
 #: The embedded daemon leaves after this many seconds without a producer (LIVED_IDLE_SECONDS).
 DEFAULT_IDLE_SECONDS = 60.0
@@ -20,3 +23,7 @@ class Settings:
     idle_seconds: float | None = DEFAULT_IDLE_SECONDS
     log_level: str = "INFO"
     foreground: bool = False
+    #: The keys that ``endpoint`` is locked with; None lets in whoever reaches it.
+    keys: ServerKeys | None = None
+    #: With keys: an address for this user on this machine, where none is asked for.
+    local_endpoint: str = ""

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lived_protocol import hello, messages, places, segments
-from lived_protocol.errors import InvalidMessageError
+from lived_protocol import access, hello, messages, places, segments
+from lived_protocol.errors import InvalidKeyError, InvalidMessageError
 
+from lived_daemon import keys
 from lived_daemon.system import host, is_locked, read_file
 
 #: How long a daemon has to answer, in seconds.
@@ -39,6 +40,8 @@ class DaemonRecord(NamedTuple):
     pid: int
     endpoint: str
     version: str
+    #: Where it is asked without a key, if that is not its endpoint.
+    local: str = ""
 
     def shown(self) -> dict[str, Any]:
         """The form it has in ``lived status --json``."""
@@ -74,7 +77,8 @@ def running_daemons(home: str, own_lock: str) -> Iterator[DaemonRecord]:
         if is_locked(path):
             record = read_json(path)
             with contextlib.suppress(KeyError, TypeError, ValueError):
-                yield DaemonRecord(path, int(record["pid"]), str(record["endpoint"]), str(record["version"]))
+                endpoint, local = str(record["endpoint"]), str(record.get("local", ""))
+                yield DaemonRecord(path, int(record["pid"]), endpoint, str(record["version"]), local)
 
 
 def own_lock(home: str) -> str:
@@ -86,30 +90,68 @@ def ask(endpoint: str, question: str, timeout: float = ANSWER_SECONDS) -> dict[s
     """The answer of the daemon at ``endpoint`` to a Control question, waiting at most ``timeout`` seconds.
 
     Raises:
-        NoAnswerError: not an address, nobody there, or no answer in time.
+        NoAnswerError: not an address, nobody there, no answer in time, or none for this key.
     """
     import zmq
 
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
+    monitor = socket.get_monitor_socket()
     try:
+        handshakes = _use_keys(socket, endpoint)
         socket.connect(endpoint)
         socket.send_multipart(messages.encode(messages.Control(question)))
         deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            if socket.poll(max(1, int(left * 1000))):
-                message = messages.decode(socket.recv_multipart())
-                if isinstance(message, messages.Reply):
-                    return message.content
+        while time.monotonic() < deadline:
+            zmq.select([socket, monitor], [], [], max(0.001, deadline - time.monotonic()))
+            while monitor.poll(0):
+                handshakes.note(monitor.recv_multipart()[0])
+            if socket.poll(0):
+                return _content(messages.decode(socket.recv_multipart()))
+            if handshakes.refused:
+                break
     except zmq.ZMQError as exc:
         raise NoAnswerError(f"cannot ask the daemon at {endpoint}: {exc}") from exc
+    except InvalidKeyError as exc:
+        raise NoAnswerError(str(exc)) from exc
     except InvalidMessageError as exc:
         raise NoAnswerError(f"what answers at {endpoint} is not a daemon of this version: {exc}") from exc
     finally:
+        socket.disable_monitor()
+        monitor.close(linger=0)
         socket.close()
         context.term()
-    raise NoAnswerError(f"no daemon answers at {endpoint} (waited {timeout:g} s)")
+    raise NoAnswerError(handshakes.reason or f"no daemon answers at {endpoint} (waited {timeout:g} s)")
+
+
+def _use_keys(socket: Any, endpoint: str) -> access.Handshakes:
+    """Have ``socket`` use the keys that the environment names, where ``endpoint`` is on a network."""
+    import zmq
+
+    own = keys.of_client(os.environ) if endpoint.startswith("tcp://") else None
+    if own is None:
+        return access.Handshakes(endpoint)
+    public = zmq.curve_public(own.secret.reveal().encode())
+    socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret.reveal().encode())
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+    socket.setsockopt(zmq.CURVE_SERVERKEY, own.server.encode())
+    return access.Handshakes(endpoint, public.decode(), own.server)
+
+
+def _content(message: messages.Message) -> dict[str, Any]:
+    """What a daemon has answered.
+
+    Raises:
+        NoAnswerError: it will not.
+    """
+    if isinstance(message, messages.Reply) and "error" not in message.content:
+        return message.content
+    if isinstance(message, messages.Reply):
+        raise NoAnswerError(str(message.content["error"]))
+    if isinstance(message, messages.Fault):
+        raise NoAnswerError(message.cause)
+    raise InvalidMessageError(f"{type(message).__name__} answers no question")
 
 
 def gather(home: str, endpoint: str | None, timeout: float = ANSWER_SECONDS) -> Status:
@@ -126,7 +168,7 @@ def gather(home: str, endpoint: str | None, timeout: float = ANSWER_SECONDS) -> 
                 status.daemon = record.shown()
             else:
                 status.others.append(record)
-            _add_answer(status, runs, record.endpoint, timeout)
+            _add_answer(status, runs, record.local or record.endpoint, timeout)
     if endpoint is None or not status.answered:
         for run in read_runs(home, status.notes):
             runs.setdefault(_identity(run), run)

@@ -54,3 +54,7 @@ class GapError(ProtocolError):
 
 class InvalidNameError(ProtocolError, ValueError):
     """A name is not a relative path of plain components (see :mod:`lived_protocol.names`)."""
+
+
+class InvalidKeyError(ProtocolError, ValueError):
+    """A key, or a setting or file that should give one, cannot be used. The message never shows a secret key."""

@@ -1,4 +1,4 @@
-"""The receiver: the one thread that owns the daemon's socket.
+"""The receiver: the one thread that owns the daemon's sockets.
 
 It reads messages and hands each to the runs, and sends what the runs' threads post. It decodes no journal bytes and
 touches no file, so nothing that a run does can hold it up.
@@ -12,12 +12,18 @@ import os
 import queue
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import zmq
-from lived_protocol import PROTOCOL_VERSION, __version__, messages
+from lived_protocol import PROTOCOL_VERSION, __version__, access, messages
 from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import versions_differ
+
+from lived_daemon.ingest.clients import Clients
+from lived_daemon.ingest.doors import Door, Doorkeeper, Received
+from lived_daemon.ingest.owners import Owners
+from lived_daemon.ingest.seats import Seats
+from lived_daemon.keys import ServerKeys
 
 logger = logging.getLogger("lived_daemon")
 
@@ -40,6 +46,16 @@ class Runs(Protocol):
 
     def tick(self) -> None:
         """Some time has passed."""
+
+
+class Guarded(NamedTuple):
+    """What a daemon needs that lets in none but those with a key."""
+
+    server: ServerKeys
+    #: The address for this user on this machine, where no key is asked for.
+    local: str
+    #: The file that remembers whose each producer is.
+    owners: str
 
 
 class Outbox:
@@ -83,10 +99,19 @@ class Outbox:
 
 
 class Receiver:
-    """Serves ``endpoint`` until told to stop. ``status`` answers Control questions."""
+    """Serves ``endpoint`` until told to stop. ``status`` answers Control questions.
 
-    def __init__(self, endpoint: str, outbox: Outbox, runs: Runs, status: Callable[[], dict[str, Any]]) -> None:
-        self._endpoint = endpoint
+    ``guarded`` has the keys, and an address for this user on this machine; without it whoever gets there is let in.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        outbox: Outbox,
+        runs: Runs,
+        status: Callable[[], dict[str, Any]],
+        guarded: Guarded | None = None,
+    ) -> None:
         self._outbox = outbox
         self._runs = runs
         self._status = status
@@ -94,17 +119,23 @@ class Receiver:
         self.stop_asked = False
         self.last_message = time.monotonic()
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a producer that reconnects takes over its own identity
-        self._socket.setsockopt(zmq.RCVHWM, 0)  # bounded by the limits that producers are given
-        self._socket.setsockopt(zmq.SNDHWM, 100_000)
-        self._socket.setsockopt(zmq.LINGER, 500)
-        if endpoint.startswith("tcp://"):
-            self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        self._socket.bind(endpoint)
-        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
+        self._clients: Clients | None = None
+        self._doorkeeper: Doorkeeper | None = None
+        self._doors: list[Door] = []
+        if guarded is None:
+            self._seats = Seats()
+            self._doors.append(Door(self._context, endpoint))
+        else:
+            self._clients = Clients(guarded.server.clients)
+            self._doorkeeper = Doorkeeper(self._context, self._clients)  # before anybody can knock
+            self._poller.register(self._doorkeeper.socket, zmq.POLLIN)
+            self._seats = Seats(self._clients, Owners(guarded.owners))
+            self._doors.append(Door(self._context, endpoint, guarded.server))
+            self._doors.append(Door(self._context, guarded.local))
+        self.address = self._doors[0].address
+        for door in self._doors:
+            self._poller.register(door.socket, zmq.POLLIN)
         self._poller.register(outbox.read_fd, zmq.POLLIN)
         self._next_tick = 0.0
 
@@ -112,70 +143,121 @@ class Receiver:
         """Wait for something to do, at most until the next tick, and do it."""
         timeout = max(0.0, self._next_tick - time.monotonic())
         ready = dict(self._poller.poll(int(timeout * 1000)))
-        if self._socket in ready:
-            self._receive()
+        if self._doorkeeper is not None and self._doorkeeper.socket in ready:
+            self._doorkeeper.answer()
+        for door in self._doors:
+            if door.socket in ready:
+                self._receive(door)
         self.send_posted()
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
+            self._look_at_clients()
             self._runs.tick()
 
     def send_posted(self) -> None:
         """Send what the runs have posted. A producer that is gone takes nothing, which does not matter."""
         for producer, message in self._outbox.take():
-            with contextlib.suppress(zmq.Again, zmq.ZMQError):
-                self._socket.send_multipart([producer, *messages.encode(message)], zmq.NOBLOCK)
+            seat = self._seats.of(producer)
+            if seat is not None:
+                seat.door.send(seat.route, message)
+            else:  # known from its journal alone: on this machine its connection has its name
+                self._doors[-1].send(producer, message)
 
-    def _receive(self) -> None:
+    def _look_at_clients(self) -> None:
+        """Shut out at once, on living connections too, whoever is not to be let in any more."""
+        if self._clients is not None:
+            self._clients.refresh()
+            self._seats.clear()
+
+    def _receive(self, door: Door) -> None:
         for _ in range(_BATCH):
             try:
-                sender, *parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                received = door.receive()
             except zmq.Again:
                 return
+            except InvalidMessageError as exc:
+                logger.warning(f"a message is not read: {exc}")
+                continue
             self.last_message = time.monotonic()
+            sender = received.route
             try:
-                self._handle(sender, messages.decode(parts))
+                if received.user is not None and not self._is_known(received.user):
+                    self._turn_away(door, sender, access.EVENT, access.not_let_in(self.address, received.user))
+                    continue
+                self._handle(door, received, messages.decode(received.parts))
             except (InvalidMessageError, ValueError) as exc:
                 logger.warning(f"a message from {sender.hex()} cannot be understood: {exc}")
             except OSError as exc:  # too many open files, say; who waits for an answer asks again
                 logger.warning(f"a message from {sender.hex()} cannot be dealt with now: {exc}")
 
-    def _handle(self, sender: bytes, message: messages.Message) -> None:
+    def _is_known(self, user: str) -> bool:
+        return self._clients is not None and self._clients.client(user) is not None
+
+    def _handle(self, door: Door, received: Received, message: messages.Message) -> None:
+        route, user = received.route, received.user
         if isinstance(message, messages.Hello):
-            self._greet(sender, message)
+            self._greet(door, received, message)
         elif isinstance(message, (messages.Data, messages.Barrier, messages.Bye)):
-            if not self._runs.deliver(sender, message) and not isinstance(message, messages.Bye):
-                self._ask_for_hello(sender)
+            producer = route if user is None else self._seats.at(route, user)
+            known = producer is not None and self._runs.deliver(producer, message)
+            if producer is not None and isinstance(message, messages.Bye):
+                self._seats.leave(producer)
+            elif not known:
+                self._ask_for_hello(door, route)
         elif isinstance(message, messages.Control):
-            self._answer(sender, message)
+            self._answer(door, received, message)
         else:
             raise InvalidMessageError(f"{type(message).__name__} is not for a daemon")
 
-    def _greet(self, sender: bytes, hello: messages.Hello) -> None:
+    def _greet(self, door: Door, received: Received, hello: messages.Hello) -> None:
+        run_id = str(hello.run.get("run_id", ""))
         if hello.protocol != PROTOCOL_VERSION:
             theirs, ours = (hello.version, hello.protocol), (__version__, PROTOCOL_VERSION)
-            cause = versions_differ(theirs, self.address, ours)
-            fault = messages.Fault(time.time_ns(), str(hello.run.get("run_id", "")), "version", cause, fatal=True)
-            self._outbox.post(sender, fault)
+            self._turn_away(door, received.route, "version", versions_differ(theirs, self.address, ours), run_id)
             return
-        if hello.producer != sender:
+        if received.user is None and hello.producer != received.route:
             raise InvalidMessageError("a producer's hello comes from another identity")
+        if received.user is not None:
+            if refusal := self._seats.refusal(received.user, hello):
+                logger.warning(f"producer {hello.producer.hex()} is turned away: {refusal}")
+                self._turn_away(door, received.route, access.EVENT, refusal, run_id)
+                return
+            hello = hello._replace(journal="")  # a path of this machine is not for somebody elsewhere to name
         self._runs.hello(hello)
+        self._seats.take(hello, door, received.route, received.user)
 
-    def _ask_for_hello(self, sender: bytes) -> None:
+    def _turn_away(self, door: Door, route: bytes, event: str, cause: str, run_id: str = "") -> None:
+        door.send(route, messages.Fault(time.time_ns(), run_id, event, cause, fatal=True))
+
+    def _ask_for_hello(self, door: Door, route: bytes) -> None:
         now = time.monotonic()
-        if now - self._asked.get(sender, 0.0) > _ASK_SECONDS:
-            self._asked[sender] = now
-            self._outbox.post(sender, messages.Welcome(PROTOCOL_VERSION, __version__, -1, 0, None, None))
+        if now - self._asked.get(route, 0.0) > _ASK_SECONDS:
+            self._asked[route] = now
+            door.send(route, messages.Welcome(PROTOCOL_VERSION, __version__, -1, 0, None, None))
 
-    def _answer(self, sender: bytes, control: messages.Control) -> None:
-        if control.question == "stop":
-            self.stop_asked = True
-        content = self._status() if control.question in ("status", "stop") else {"error": "unknown question"}
-        self._outbox.post(sender, messages.Reply(content))
+    def _answer(self, door: Door, received: Received, control: messages.Control) -> None:
+        if control.question not in ("status", "stop"):
+            content: dict[str, Any] = {"error": "unknown question"}
+        elif control.question == "stop" and (refusal := self._no_stop(received.user)):
+            content = {"error": refusal}
+        else:
+            self.stop_asked |= control.question == "stop"
+            content = self._status()
+        door.send(received.route, messages.Reply(content))
+
+    def _no_stop(self, user: str | None) -> str:
+        """Why the client ``user`` may not stop the daemon; empty if it may."""
+        if user is None or self._clients is None:
+            return ""
+        client = self._clients.client(user)
+        return "" if client is not None and client.admin else access.no_stop(client.name if client else user)
 
     def close(self) -> None:
         """Send what is posted, and close."""
         self.send_posted()
-        self._socket.close()
+        for door in self._doors:
+            door.socket.close()
+        if self._doorkeeper is not None:
+            self._doorkeeper.socket.close()
         self._context.term()

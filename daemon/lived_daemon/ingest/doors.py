@@ -1,0 +1,127 @@
+"""Doors: the addresses that a daemon listens on, each with a ROUTER socket, and the doorkeeper of those with keys.
+
+A door on this machine (``ipc://``) is open to its user alone: the kernel tells who connects. A door with keys speaks
+CurveZMQ, and each message through it says which key sent it. What always holds: on a door with keys, nothing is read
+from a client that the doorkeeper has not let in; a name that a connection gives itself counts for nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from typing import Any, NamedTuple
+
+import zmq
+from lived_protocol import keys, messages
+from lived_protocol.errors import InvalidMessageError
+from zmq.utils import z85
+
+from lived_daemon.ingest.clients import Clients
+from lived_daemon.keys import ServerKeys
+
+logger = logging.getLogger("lived_daemon")
+
+#: Where ZeroMQ asks about clients, in every context: see RFC 27, ZAP.
+ZAP_ADDRESS = "inproc://zeromq.zap.01"
+#: A connection that has not said who it is after so long is closed, in seconds.
+HANDSHAKE_SECONDS = 10
+#: A client that is turned away is named in the log at most so often, in seconds, and so many of them.
+_SAY_SECONDS, _MOST_SAID = 60.0, 1000
+
+
+class Received(NamedTuple):
+    """A message, the connection that it came by, and, through a door with keys, whose key it was sent with."""
+
+    route: bytes
+    user: str | None
+    parts: list[bytes]
+
+
+class Door:
+    """Listens on ``endpoint``, with ``server`` keys or for whoever reaches it."""
+
+    def __init__(self, context: zmq.Context[Any], endpoint: str, server: ServerKeys | None = None) -> None:
+        self.keyed = server is not None
+        self.socket = context.socket(zmq.ROUTER)
+        # A producer that reconnects takes over its own identity; where there are keys, nobody takes over anything.
+        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 0 if self.keyed else 1)
+        self.socket.setsockopt(zmq.RCVHWM, 0)  # bounded by the limits that producers are given
+        self.socket.setsockopt(zmq.SNDHWM, 100_000)
+        self.socket.setsockopt(zmq.LINGER, 500)
+        if endpoint.startswith("tcp://"):
+            self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+            self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_SECONDS * 1000)
+        else:
+            for user in {os.getuid(), 0}:
+                with contextlib.suppress(zmq.ZMQError):  # not Linux: the folder's mode must do
+                    self.socket.setsockopt(zmq.IPC_FILTER_UID, user)
+        if server is not None:
+            self.socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self.socket.setsockopt(zmq.CURVE_SECRETKEY, server.secret.reveal().encode())
+            self.socket.setsockopt_string(zmq.ZAP_DOMAIN, keys.DOMAIN)
+        self.socket.bind(endpoint)
+        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def receive(self) -> Received:
+        """The next message.
+
+        Raises:
+            zmq.Again: there is none.
+            InvalidMessageError: it does not say whose it is.
+        """
+        if not self.keyed:
+            route, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            return Received(route, None, parts)
+        frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        route = frames[0].bytes
+        try:
+            user = str(frames[0].get("User-Id"))
+        except zmq.ZMQError:
+            user = ""
+        if not user or route[:1] != b"\0":
+            raise InvalidMessageError("a connection through a door with keys does not name itself")
+        return Received(route, user, [frame.bytes for frame in frames[1:]])
+
+    def send(self, route: bytes, message: messages.Message) -> None:
+        """Send ``message``; one who is gone takes nothing, which does not matter."""
+        with contextlib.suppress(zmq.Again, zmq.ZMQError):
+            self.socket.send_multipart([route, *messages.encode(message)], zmq.NOBLOCK)
+
+
+class Doorkeeper:
+    """Answers ZeroMQ's question whether a key is let in, for all doors with keys of one context."""
+
+    def __init__(self, context: zmq.Context[Any], clients: Clients) -> None:
+        self._clients = clients
+        self._said: dict[str, float] = {}
+        self.socket = context.socket(zmq.REP)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(ZAP_ADDRESS)
+
+    def answer(self) -> None:
+        """Answer all that has been asked."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                self.socket.send_multipart(self._judge(self.socket.recv_multipart(zmq.NOBLOCK)))
+
+    def _judge(self, request: list[bytes]) -> list[bytes]:
+        version, number, domain, address, _, mechanism, *credentials = [*request, *[b""] * (6 - len(request))]
+        public = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" and len(credentials) == 1 else ""
+        if version == b"1.0" and domain == keys.DOMAIN.encode() and public:
+            if self._clients.client(public) is None:
+                self._clients.refresh()  # it may have been put there just now
+            if self._clients.client(public) is not None:
+                return [version, number, b"200", b"OK", public.encode(), b""]
+        self._say(address.decode(errors="replace"), public)
+        return [b"1.0", number, b"400", b"not let in", b"", b""]
+
+    def _say(self, address: str, public: str) -> None:
+        now = time.monotonic()
+        if now - self._said.get(public, -_SAY_SECONDS) < _SAY_SECONDS:
+            return
+        if len(self._said) >= _MOST_SAID:
+            self._said.clear()
+        self._said[public] = now
+        logger.warning(f"a client at {address} was turned away, whose public key is {public or 'none'}")
