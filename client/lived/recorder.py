@@ -53,6 +53,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._ending = threading.RLock()
         self._producer: Producer | None = None
+        self._landed = ""
         fork.join(self)  # before the lock is ever held: a child forked meanwhile could never have it
         if joins:
             self._detach()
@@ -73,6 +74,7 @@ class Recorder:
 
     def _detach(self) -> None:
         """Have the next event attach a producer that joins the same run."""
+        self._landed = self.directory
         self._producer = None
         self.append_metric = self._join_for_metric
         self.append_step = self._join_for_step
@@ -115,6 +117,13 @@ class Recorder:
         if self._settings.sync:
             producer.flush(None, report=True)
 
+    @property
+    def directory(self) -> str:
+        """Where the run lands, if a daemon elsewhere has said so; empty otherwise."""
+        if self._producer is not None:
+            self._landed = self._producer.shipper.directory or self._landed
+        return self._landed
+
     def flush(self, timeout: float | None) -> None:
         """Return when everything appended is in the tree. Errors as :meth:`Producer.flush`."""
         if self._producer is not None:
@@ -151,7 +160,7 @@ class Recorder:
         self.producer().journal.append(body, kind, media)
 
     def _wait_for_end(self, producer: Producer) -> bool:
-        directory = self.run["shown"]
+        directory = self.directory or self.run["shown"]
         silent = [True]
         try:
             with ProgressBar(f"writing {directory}") as bar:
@@ -183,7 +192,7 @@ class Recorder:
             raise
         if producer.journal.drops.counts:
             counts = ", ".join(f"{count} {kind}" for kind, count in producer.journal.drops.counts.items())
-            logger.warning(f"{directory} lacks what the journal had no room for: {counts}")
+            logger.warning(f"{self.directory or directory} lacks what the journal had no room for: {counts}")
         return True
 
     def _on_fault(self, fault: Fault) -> None:

@@ -136,6 +136,8 @@ class Shipper:
         self.acknowledged = 0
         self.welcome: messages.Welcome | None = None
         self.welcomed = threading.Event()
+        #: Where the run lands, if the daemon has said that it is elsewhere.
+        self.directory = ""
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
@@ -406,6 +408,7 @@ class Shipper:
         with self._waits_lock:
             for wait in self._waits.values():
                 wait.sent = False
+        self.directory = welcome.directory
         if self.welcome is None:
             self.welcome = welcome
         self.welcomed.set()

@@ -20,3 +20,5 @@ class Settings:
     idle_seconds: float | None = DEFAULT_IDLE_SECONDS
     log_level: str = "INFO"
     foreground: bool = False
+    #: Runs land below it, at ``{root}/{project}/{run}``; None writes to the path that the trainer names.
+    root: str | None = None

@@ -64,7 +64,8 @@ class Control(NamedTuple):
 class Welcome(NamedTuple):
     """Send from ``position``, up to ``limit``. A negative position asks for a Hello first.
 
-    For a resumed run, ``step`` and ``summary`` are those the tree had.
+    For a resumed run, ``step`` and ``summary`` are those the tree had. ``directory`` is where the run lands, if that is
+    not where its producer has said.
     """
 
     protocol: int
@@ -73,6 +74,7 @@ class Welcome(NamedTuple):
     limit: int
     step: int | None
     summary: dict[str, Any] | None
+    directory: str = ""
 
 
 class Acknowledge(NamedTuple):
@@ -170,6 +172,7 @@ _TYPES: dict[str, frozenset[type]] = {
     "producer": _BYTES,
     "first": _INTEGER,
     "journal": _TEXT,
+    "directory": _TEXT,
     "run": frozenset({dict}),
     "run_id": _TEXT,
     "position": _INTEGER,

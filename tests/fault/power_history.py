@@ -101,7 +101,16 @@ class History:
             self._log.touch()
         python_path = os.pathsep.join(filter(None, [str(_RECORDED), os.environ.get("PYTHONPATH")]))
         env = {**os.environ, "PYTHONPATH": python_path, "RECORD_LOG": str(self._log), "RECORD_ROOT": str(self.root)}
-        command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--bind", self.endpoint, "--home", str(self.home)]
+        command = [
+            sys.executable,
+            "-m",
+            "lived_daemon.cli",
+            "serve",
+            "--listen",
+            self.endpoint,
+            "--home",
+            str(self.home),
+        ]
         with (self._folder / "served.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--fsync", self._fsync],

@@ -222,3 +222,32 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+class Served:
+    """``lived serve --root`` on a port of the loopback, with a home and a root below ``folder``; it can begin anew."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.home, self.root = folder / "served-home", folder / "runs"
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self._options = options
+        self._log = folder / "serve.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it; it answers a moment later."""
+        command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--listen", self.endpoint, *self._options]
+        command += ["--root", str(self.root), "--home", str(self.home)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=environment(self.home), stdout=log, stderr=log)
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, and wait until it is gone."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def said(self) -> str:
+        """What it has logged, in all its lives."""
+        return self._log.read_text(encoding="utf-8", errors="replace")

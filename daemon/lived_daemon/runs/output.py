@@ -17,6 +17,7 @@ from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
+from lived_daemon.placing import PLACED
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
@@ -250,7 +251,7 @@ class Output:
         """Have the experiment saved, where one is to be, and the signal files removed."""
 
         def work() -> None:
-            if self._dvc_begun or self.wants_dvc:
+            if PLACED not in self._state.run and (self._dvc_begun or self.wants_dvc):
                 self._begin_dvc()
                 run = self._state.run
                 self._ask_dvc(
@@ -263,6 +264,8 @@ class Output:
     def remove_signals(self) -> None:
         """Remove the signal files that speak of a living trainer."""
         run = self._state.run
+        if PLACED in run:
+            return
         for path in (signals.step_completed_path(run["cwd"], run["env"]), signals.only_path(run["cwd"])):
             if path is not None:
                 signals.remove_signal(path, run["pid"])

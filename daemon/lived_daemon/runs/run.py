@@ -14,6 +14,7 @@ from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon.ingest import journals
+from lived_daemon.placing import PLACED, left_out, placed_run
 from lived_daemon.runs import ranked
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
@@ -159,6 +160,10 @@ class Run:
             if not self._make_room():
                 return False
         check_run(event.run)
+        if PLACED in feed.hello:
+            for call, reason in left_out(event.run):
+                self._teller.say_once(call, reason)
+        event = event._replace(run=placed_run(event.run, feed.hello))
         if self._directory.moved:
             self.state.run = self._directory.moved_run(event.run)  # it is made when something lands there
             return True
@@ -236,6 +241,7 @@ class Run:
         if feed.rank is None or self._directory.moved:
             return True
         check_run(event.run)
+        event = event._replace(run=placed_run(event.run, feed.hello))
         if self.output is None and not self._open_output():
             return False
         assert self.output is not None
