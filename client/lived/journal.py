@@ -137,6 +137,18 @@ class Journal:
         if self._deferred:
             self.append_deferred()
 
+    def offer(self, body: bytes) -> bool:
+        """Append the body of an event that can wait, if there is room for it; it is never dropped. Not for handlers."""
+        with self._lock:
+            if self._closed:
+                return False
+            if not self._end:
+                self._adopt(self._segments[-1])
+            if not self._has_room(frames.size_of(len(body)), Claim.MEDIA):
+                return False
+            self._store(body)
+        return True
+
     def append_deferred(self) -> None:
         """Append what was set aside because its thread was interrupted inside an append."""
         with self._lock:

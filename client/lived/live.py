@@ -518,7 +518,8 @@ class Live:
             copy: track a copy in ``{dir}/artifacts`` instead of the path itself.
             cache: add it to DVC's cache; False only annotates.
 
-        Outside a DVC or Git repository, or without DVC, this warns and does nothing.
+        Outside a DVC or Git repository, or without DVC, this warns and does nothing. A daemon on another machine is
+        sent the content, and stores it in ``{dir}/artifacts``.
 
         Raises:
             InvalidDataTypeError: ``path`` is not a path.
@@ -526,7 +527,8 @@ class Live:
         """
         from lived.capture.artifacts import capture_artifact
 
-        reason = repository.artifact_warning(path, self._cwd, os.environ)
+        reason = repository.artifact_warning(path, self._cwd, os.environ) if self._settings.local else None
+        untold = reason is not None or (not self._settings.local and self._run.get("rank", 0) > 0)
         captured = capture_artifact(
             path,
             type,
@@ -537,12 +539,12 @@ class Live:
             copy,
             cache,
             cwd=self._cwd,
-            snapshots=None if reason else self._recorder.producer().snapshots,
+            snapshots=None if untold else self._recorder.producer().snapshots,
         )
         if reason is not None:
             logger.warning(reason)
             return
-        self._recorder.append(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
+        self._recorder.append_artifact(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
 
     def cache(self, path: str | os.PathLike[str]) -> None:
         """Track a file or directory with DVC, with the content that it has now."""

@@ -117,6 +117,13 @@ class Recorder:
         if self._settings.sync:
             producer.flush(None, report=True)
 
+    def append_artifact(self, event: events.Artifact, default: Callable[[Any], Any]) -> None:
+        """As :meth:`append`, and send the content that the event speaks of."""
+        producer = self.producer()
+        producer.append_artifact(event, default)
+        if self._settings.sync:
+            producer.flush(None, report=True)
+
     @property
     def directory(self) -> str:
         """Where the run lands, if a daemon elsewhere has said so; empty otherwise."""
@@ -140,12 +147,15 @@ class Recorder:
             self._end(step)
 
     def _end(self, step: int | None) -> None:
-        with self._lock:
-            producer = self.producer()
-            producer.append(events.End(time_ns(), step))
+        producer = self.producer()
         complete = False
         try:
-            complete = self._wait_for_end(producer)
+            try:
+                complete = not producer.is_feeding or self._wait_for_end(producer)
+            finally:  # the end stands behind the content of artifacts; who does not wait for that has ended as well
+                with self._lock:
+                    producer.append(events.End(time_ns(), step))
+            complete = complete and self._wait_for_end(producer)
         finally:
             self._detach()
             producer.journal.hand_over(self._append_later)
@@ -182,9 +192,10 @@ class Recorder:
         except KeyboardInterrupt:
             logged, written = producer.shipper.backlog()
             met = producer.shipper.welcomed.is_set()
-            then = (
-                "the daemon goes on writing them" if met else f"nobody has answered, they are kept in {producer.folder}"
-            )
+            kept = f"they are kept in {producer.folder}"
+            then = f"{kept}, and `lived recover` sends them" if met else f"nobody has answered, {kept}"
+            if met and self._settings.local:
+                then = "the daemon goes on writing them"
             logger.warning(
                 f"not waiting any longer: {logged - written} bytes of what was logged into {directory} are not written "
                 f"yet; {then}"

@@ -84,7 +84,7 @@ class Registry:
             return
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
-            hello = self._with_journal(hello)
+            hello = self._with_journal(hello, found)
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
             if rank_of(hello.run) is not None and not found:
@@ -109,12 +109,15 @@ class Registry:
         if worker is not None:
             self._notice_gone(worker)
 
-    def _with_journal(self, hello: messages.Hello) -> messages.Hello:
+    def _with_journal(self, hello: messages.Hello, found: bool) -> messages.Hello:
         """A producer that came over TCP may have its journal in our own home, to be read from when its process is gone.
 
-        Not where somebody ships what a dead one left: that journal is in their hands.
+        Not where somebody ships what a dead one left: that journal is in their hands. No other folder that a hello over
+        TCP names is believed.
         """
         folder = places.journal_folder(self._home, hello.producer.hex())
+        if self._address.startswith("tcp://") and not found and hello.journal != folder:
+            hello = hello._replace(journal="")
         if hello.journal or END in hello.run or hello.run["host"] != system.host() or not os.path.isdir(folder):
             return hello
         own = orphans.read(folder)

@@ -17,6 +17,7 @@ from lived_daemon.runs.output import Output
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers.artifacts import copy_into
 from lived_daemon.writers.files import Tree, replace_file
+from lived_daemon.writers.parts import Parts
 from lived_daemon.writers.rows import RowWriter
 
 Done = list[tuple[str, str]]
@@ -194,7 +195,7 @@ def test_what_dvc_has_written_is_synced_before_its_job_is_done(
     """DVC and Git do not sync; a checkpoint waits for the job."""
     run = {"directory": str(tmp_path / "run"), "umask": 0o022, "cwd": str(tmp_path), "env": {}}
     for fsync, expected in ((False, []), (True, ["everything"])):
-        output = Output(RunState(run=run), Checkpoint(), fsync, lambda job: None, lambda *_: None)
+        output = Output(RunState(run=run), Checkpoint(), fsync, lambda job: None, lambda *_: None, Parts("", fsync))
         monkeypatch.setattr(output._dvc, "request", lambda method, **_: {})
         output._ask_dvc("add")
         assert synced(done) == expected
