@@ -272,9 +272,11 @@ class Shipper:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a daemon that is not there
         if not self._settings.local:
-            socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-            socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
-            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 20000)
+            socket.setsockopt(zmq.HEARTBEAT_IVL, messages.HEARTBEAT_MS)
+            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, messages.SILENT_MS)
+            socket.setsockopt(zmq.HEARTBEAT_TTL, messages.SILENT_MS)
+            socket.setsockopt(zmq.CONNECT_TIMEOUT, messages.SILENT_MS)
+            socket.setsockopt(zmq.HANDSHAKE_IVL, messages.SILENT_MS)
         socket.connect(self._settings.endpoint)
         return socket
 

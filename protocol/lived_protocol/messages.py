@@ -15,6 +15,9 @@ from lived_protocol.errors import InvalidMessageError
 
 #: Longest piece of journal that one Data message carries, in bytes.
 MAX_PIECE = 256 * 1024
+#: On TCP both sides ask each other so often whether they are there, and give a connection up on which nothing has come
+#: for so long, in ms: one that a router or a machine has forgotten tells nobody.
+HEARTBEAT_MS, SILENT_MS = 2_000, 10_000
 
 
 # From the client.

@@ -21,8 +21,8 @@ def start_trainer(lived_home: Path, tmp_path: Path) -> Iterator[Callable[..., Tr
     folder.mkdir()
     started: list[Trainer] = []
 
-    def start(**env: str) -> Trainer:
-        started.append(Trainer(folder, lived_home, **env))
+    def start(*prefix: str, **env: str) -> Trainer:
+        started.append(Trainer(folder, lived_home, prefix, **env))
         return started[-1]
 
     yield start

@@ -100,7 +100,10 @@ class Receiver:
         self._socket.setsockopt(zmq.SNDHWM, 100_000)
         self._socket.setsockopt(zmq.LINGER, 500)
         if endpoint.startswith("tcp://"):
-            self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+            self._socket.setsockopt(zmq.HEARTBEAT_IVL, messages.HEARTBEAT_MS)
+            self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, messages.SILENT_MS)
+            self._socket.setsockopt(zmq.HEARTBEAT_TTL, messages.SILENT_MS)
+            self._socket.setsockopt(zmq.HANDSHAKE_IVL, messages.SILENT_MS)
         self._socket.bind(endpoint)
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._poller = zmq.Poller()
