@@ -225,10 +225,13 @@ def free_port() -> int:
 
 
 class Served:
-    """``lived serve --root`` on a port of the loopback, with a home and a root below ``folder``; it can begin anew."""
+    """``lived serve --root`` on a port of ``host``, with a home and a root below ``folder``; it can begin anew."""
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
-        self.home, self.root = folder / "served-home", folder / "runs"
+    def __init__(
+        self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = (), root: str | None = "runs"
+    ) -> None:
+        self.home, self.root = folder / "served-home", folder / (root or "")
+        self._options = ["--root", str(self.root)] if root is not None else []
         self.endpoint = f"tcp://{host}:{free_port()}"
         self._prefix = prefix
         self._log = folder / "serve.log"
@@ -237,7 +240,7 @@ class Served:
     def start(self) -> None:
         """Run it; it answers a moment later."""
         command = [*self._prefix, sys.executable, "-m", "lived_daemon.cli", "serve", "--listen", self.endpoint]
-        command += ["--root", str(self.root), "--home", str(self.home)]
+        command += [*self._options, "--home", str(self.home)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment(self.home), stdout=log, stderr=log)
 

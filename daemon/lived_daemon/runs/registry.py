@@ -57,6 +57,7 @@ class Registry:
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
+        self._refused: set[str] = set()
         self._placing = Placing(root, home, fsync) if root is not None else None
         checkpoint.forget_oldest(home, fsync)
         for status in checkpoint.remembered(home):
@@ -79,8 +80,7 @@ class Registry:
         try:
             hello = hello._replace(run=self._placed(hello.run))
         except PlaceError as exc:
-            fault = messages.Fault(time.time_ns(), hello.run["run_id"], "directory", str(exc), fatal=True)
-            self._post(hello.producer, fault)
+            self._refuse(hello, str(exc))
             return
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
@@ -95,6 +95,14 @@ class Registry:
         elif END in hello.run:
             self._hellos[hello.producer] = hello
         worker.inbox.put(commands.Attach(hello))
+
+    def _refuse(self, hello: messages.Hello, reason: str) -> None:
+        """Have nothing to do with a producer, whose journal stays where it is."""
+        if reason not in self._refused:
+            self._refused.add(reason)
+            logger.warning(f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
+        fault = messages.Fault(time.time_ns(), hello.run["run_id"], "directory", reason, fatal=True)
+        self._post(hello.producer, fault)
 
     def _placed(self, run: dict[str, Any]) -> dict[str, Any]:
         """``run`` with the directory that it has here, whatever it says of that itself."""
@@ -271,7 +279,10 @@ class Registry:
             except ValueError as exc:
                 logger.error(f"{orphan.folder} cannot be taken for a journal: {exc}")
                 continue
-            self._of_producer[orphan.producer].inbox.put(commands.Gone(orphan.producer))
+            worker = self._of_producer.get(orphan.producer)
+            if worker is None:
+                continue  # it is refused
+            worker.inbox.put(commands.Gone(orphan.producer))
             logger.info(f"took the journal {orphan.folder}, which nobody was sending")
         return len(found)
 

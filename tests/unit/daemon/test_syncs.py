@@ -202,6 +202,17 @@ def test_what_dvc_has_written_is_synced_before_its_job_is_done(
         output.close()
 
 
+def test_content_that_has_arrived_is_synced_with_the_rows(tmp_path: Path, done: Done) -> None:
+    """Its producer may forget a piece that a checkpoint covers."""
+    run = {"directory": str(tmp_path / "run"), "umask": 0o022, "cwd": str(tmp_path), "env": {}}
+    parts = Parts(str(tmp_path / "parts"), fsync=True)
+    output = Output(RunState(run=run), Checkpoint(), True, lambda job: None, lambda *_: None, parts)
+    parts.write("p/0", "", 0, b"x")
+    output.sync()
+    assert os.path.relpath(parts.path("p/0"), tmp_path) in synced(done)
+    output.close()
+
+
 def test_without_fsync_nothing_is_synced(tmp_path: Path, done: Done) -> None:
     """``--fsync never``: no file, no folder."""
     tree = Tree(str(tmp_path / "run"), 0o022)
