@@ -35,6 +35,7 @@ class Parts:
         self._folder = folder
         self._fsync = fsync
         self._unsynced: set[str] = set()
+        self._placed: set[str] = set()  # files whose names are on the disk
         self._finished: set[str] = set()
         self._marked: set[str] = set()
 
@@ -110,7 +111,9 @@ class Parts:
                     self._remove(path)
 
     def _remove(self, path: str) -> None:
-        self._unsynced = {each for each in self._unsynced if each != path and not each.startswith(f"{path}/")}
+        gone = {each for each in self._unsynced | self._placed if each == path or each.startswith(f"{path}/")}
+        self._unsynced -= gone
+        self._placed -= gone
         if os.path.isdir(path):
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -128,7 +131,9 @@ class Parts:
         for path in list(self._unsynced):
             with contextlib.suppress(FileNotFoundError):
                 sync_file(path)
-                sync_above(path)
+                if path not in self._placed:
+                    sync_above(path)
+                    self._placed.add(path)
             self._unsynced.discard(path)
 
 
