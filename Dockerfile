@@ -20,6 +20,6 @@ USER lived
 ENV LIVED_HOME=/var/lib/lived
 VOLUME ["/var/lib/lived", "/runs"]
 WORKDIR /runs
-EXPOSE 7811
+EXPOSE 7447
 
-CMD ["lived", "serve", "--bind", "tcp://0.0.0.0:7811"]
+CMD ["lived", "serve", "--listen", "tcp://0.0.0.0:7447", "--root", "/runs"]

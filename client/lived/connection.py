@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from lived_protocol import messages
 from lived_protocol.access import Handshakes
 from lived_protocol.errors import InvalidKeyError
 
@@ -130,9 +131,10 @@ class Connection:
     def _secure(self, socket: zmq.Socket[Any]) -> None:
         """Make ready for the way over a network, with keys where there are any."""
         zmq = self._zmq
-        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 20000)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, messages.HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, messages.SILENT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TTL, messages.SILENT_MS)
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, messages.SILENT_MS)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_SECONDS * 1000)
         if self._settings.keys is None:
             self._handshakes = Handshakes(self._settings.endpoint)

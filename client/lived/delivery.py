@@ -13,6 +13,7 @@ from lived_protocol import hello
 
 from lived import discovery, system
 from lived.left import Extent, Left, extents, look, remove, set_aside
+from lived.rest import Rest
 from lived.settings import Settings
 from lived.shipper import Fault, Shipper, Wait
 
@@ -56,8 +57,9 @@ class Shipment:
         self._say = say
         self._said: set[str] = set()
         self._ahead = extents(left)
+        self._end = self._ahead[-1].committed
         self._done = 0
-        self._extent: Extent
+        self._extent: Extent | Rest
         self._shipper: Shipper | None = None
         self._wait: Wait
         self._begin()
@@ -65,7 +67,7 @@ class Shipment:
     def _begin(self) -> None:
         """Ship what there is up to the next hole: a shipper for each, so that the daemon hears of the hole."""
         self._extent = self._ahead.pop(0)
-        run = {**self.left.run, hello.END: self.left.end, hello.DROPPED: self.left.dropped}
+        run = {**self.left.run, hello.END: self._end, hello.DROPPED: self.left.dropped}
         run.pop(hello.ENDPOINT, None)
         self._shipper = Shipper(self._extent, self._settings, run, self._on_fault)
         self._wait = self._shipper.barrier(report=not self._ahead)

@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         trained = time.perf_counter() - start
     finished = time.perf_counter() - start
     faults = list(live.faults)
+    if live.dir != options.dir:
+        console.print(f"The log is in {live.dir} on the daemon's machine.", soft_wrap=True, markup=False)
     for line in closing_lines(options.dir, watch, trained, finished):
         console.print(line, soft_wrap=True, markup=False)
     for fault in faults:
@@ -206,6 +208,7 @@ def log_model(live: Any, model: Any, folder: str) -> None:
 
     from lived.repository import find_dvc_root
 
+    os.makedirs(folder, exist_ok=True)  # where the log goes to another machine, nobody has made it
     path = os.path.join(folder, "model.joblib")
     joblib.dump(model, path)
     if find_dvc_root(os.getcwd()) is not None:

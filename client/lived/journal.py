@@ -176,6 +176,21 @@ class Journal:
         elif self._deferred:
             self.append_deferred()
 
+    def offer(self, body: bytes) -> bool:
+        """Append the body of an event that can wait, if there is room for it; it is never dropped. Not for handlers."""
+        taken: list[bool] = []
+        self._exclusion.do(self._offer_locked, body, taken)
+        return bool(taken)
+
+    def _offer_locked(self, body: bytes, taken: list[bool]) -> None:
+        if self._closed:
+            return
+        if not self._end:
+            self._adopt(self._segments[-1])
+        if self._has_room(frames.size_of(len(body)), Claim.MEDIA):
+            self._store_frame(body)
+            taken.append(True)
+
     def append_deferred(self) -> None:
         """Append what was set aside because its thread was interrupted inside an append."""
         self._exclusion.do(self._append_deferred_locked)

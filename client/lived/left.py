@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from lived_protocol import drops, hello, places, segments
 from lived_protocol.errors import DamagedDropsError, DamagedSegmentError, ForeignSegmentError
 
-from lived import system
+from lived import snapshots, system
+from lived.rest import Rest
 from lived.segment import read_file
 
 _IDENTITY = re.compile("[0-9a-f]{32}")
@@ -47,6 +48,8 @@ class Left:
     problem: str = ""
     held: bool = False
     dropped: dict[str, int] = field(default_factory=dict)
+    #: Bytes of artifacts that are still to be sent.
+    content: int = 0
 
     @property
     def producer(self) -> bytes:
@@ -61,7 +64,7 @@ class Left:
     @property
     def size(self) -> int:
         """Bytes that it holds; some of them may be in the tree."""
-        return sum(one.end - one.first for one in self.segments)
+        return sum(one.end - one.first for one in self.segments) + self.content
 
     @property
     def end(self) -> int:
@@ -122,7 +125,8 @@ def look(folder: str) -> Left | None:
     if "producer.json" not in names and not kept and not damaged:
         return None
     found = tuple(sorted(kept, key=lambda one: one.first))
-    return Left(folder, run, found, tuple(damaged), problem, dropped=_read_drops(folder))
+    content = _content(folder) if run.get(hello.ENDPOINT) is not None else 0
+    return Left(folder, run, found, tuple(damaged), problem, dropped=_read_drops(folder), content=content)
 
 
 def _stored(path: str, producer: bytes | None) -> Stored | None:
@@ -133,6 +137,14 @@ def _stored(path: str, producer: bytes | None) -> Stored | None:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             head = segments.examine(content, producer)
     return None if head is None else Stored(path, head.first, head.end)
+
+
+def _content(folder: str) -> int:
+    """Bytes of the copies of artifacts; they are for a daemon elsewhere, the embedded one reads them where they are."""
+    with contextlib.suppress(OSError):
+        copies = snapshots.waiting(os.path.join(folder, "files"))
+        return sum(entry.size for path in copies for entry in snapshots.entries(path))
+    return 0
 
 
 def _read_drops(folder: str) -> dict[str, int]:
@@ -260,8 +272,14 @@ class Extent:
         """Nobody appends any more, so there is nothing to prepare."""
 
 
-def extents(left: Left) -> list[Extent]:
-    """The journal from hole to hole; one without anything in it for a journal that has no segment."""
+def extents(left: Left) -> list[Extent | Rest]:
+    """The journal from hole to hole; one without anything in it for a journal that has no segment.
+
+    Behind it is what was still to be fed into it.
+
+    Raises:
+        OSError: that cannot be read.
+    """
     parts: list[list[Stored]] = []
     for one in left.segments:
         if parts and parts[-1][-1].end == one.first:
@@ -269,4 +287,8 @@ def extents(left: Left) -> list[Extent]:
         else:
             parts.append([one])
     parts = parts or [[]]
-    return [Extent(left, part, last=number == len(parts)) for number, part in enumerate(parts, start=1)]
+    found: list[Extent | Rest] = [
+        Extent(left, part, last=number == len(parts)) for number, part in enumerate(parts, start=1)
+    ]
+    rest = Rest(left.folder, left.producer, left.end, segments.SPARE) if left.segments else None
+    return [*found, rest] if rest is not None and rest.committed > rest.first else found

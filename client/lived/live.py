@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lived_protocol import errors, events, places, records
 from lived_protocol.names import check_name
+from lived_protocol.projects import place_of
 
 from lived import ranks, repository
 from lived import system as platform
@@ -110,6 +111,8 @@ class Live:
         place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
         ranks.warn_once(place.problem)
         self._dir = directory_of(dir)
+        if not self._settings.local:
+            _check_place(self._dir)
         self._resume = bool(resume) or self._settings.resume
         self._report_mode = report_mode(report)
         self._dvc_file, self._writes_dvcyaml = self._place_dvcyaml(dvcyaml)
@@ -159,6 +162,7 @@ class Live:
             **options,
             "directory": os.path.realpath(self._dir),
             "shown": self._dir,
+            "project": self._settings.project,
             "cwd": self._cwd,
             "dvc_file": os.path.join(self._cwd, self._dvc_file),
             "dvcyaml": self._writes_dvcyaml,
@@ -208,39 +212,40 @@ class Live:
 
     @property
     def dir(self) -> str:
-        """The run's directory, as it was given."""
-        return self._dir
+        """The run's directory, as it was given; or where it lands, once a daemon with a root of its own has said so."""
+        return self._recorder.directory or self._dir
 
     @property
     def plots_dir(self) -> str:
         """``{dir}/plots``."""
-        return os.path.join(self._dir, "plots")
+        return os.path.join(self.dir, "plots")
 
     @property
     def artifacts_dir(self) -> str:
         """``{dir}/artifacts``, where ``log_artifact(copy=True)`` copies to."""
-        return os.path.join(self._dir, "artifacts")
+        return os.path.join(self.dir, "artifacts")
 
     @property
     def metrics_file(self) -> str:
         """``{dir}/metrics.json``, the summary."""
-        return os.path.join(self._dir, "metrics.json")
+        return os.path.join(self.dir, "metrics.json")
 
     @property
     def params_file(self) -> str:
         """``{dir}/params.yaml``."""
-        return os.path.join(self._dir, "params.yaml")
+        return os.path.join(self.dir, "params.yaml")
 
     @property
     def dvc_file(self) -> str:
         """The ``dvc.yaml`` that describes the run to DVC."""
-        return self._dvc_file
+        landed = self._recorder.directory
+        return os.path.join(landed, "dvc.yaml") if landed else self._dvc_file
 
     @property
     def report_file(self) -> str | None:
         """``{dir}/report.html`` or ``.md``; None without a report, or in a notebook."""
         if self._report_mode in ("html", "md"):
-            return os.path.join(self._dir, f"report.{self._report_mode}")
+            return os.path.join(self.dir, f"report.{self._report_mode}")
         return None
 
     @property
@@ -518,7 +523,8 @@ class Live:
             copy: track a copy in ``{dir}/artifacts`` instead of the path itself.
             cache: add it to DVC's cache; False only annotates.
 
-        Outside a DVC or Git repository, or without DVC, this warns and does nothing.
+        Outside a DVC or Git repository, or without DVC, this warns and does nothing. A daemon on another machine is
+        sent the content, and stores it in ``{dir}/artifacts``.
 
         Raises:
             InvalidDataTypeError: ``path`` is not a path.
@@ -526,7 +532,8 @@ class Live:
         """
         from lived.capture.artifacts import capture_artifact
 
-        reason = repository.artifact_warning(path, self._cwd, os.environ)
+        reason = repository.artifact_warning(path, self._cwd, os.environ) if self._settings.local else None
+        untold = reason is not None or (not self._settings.local and self._run.get("rank", 0) > 0)
         captured = capture_artifact(
             path,
             type,
@@ -537,12 +544,12 @@ class Live:
             copy,
             cache,
             cwd=self._cwd,
-            snapshots=None if reason else self._recorder.producer().snapshots,
+            snapshots=None if untold else self._recorder.producer().snapshots,
         )
         if reason is not None:
             logger.warning(reason)
             return
-        self._recorder.append(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
+        self._recorder.append_artifact(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
 
     def cache(self, path: str | os.PathLike[str]) -> None:
         """Track a file or directory with DVC, with the content that it has now."""
@@ -629,10 +636,14 @@ class Live:
         import json
 
         self.flush()
+        landed = self._recorder.directory
         try:
-            with open(os.path.join(self._run["directory"], "metrics.json"), encoding="utf-8") as file:
+            with open(os.path.join(landed or self._run["directory"], "metrics.json"), encoding="utf-8") as file:
                 latest: dict[str, Any] = json.load(file)
         except FileNotFoundError:
+            if landed:  # it is on another machine: all of it was said from here
+                self.summary  # noqa: B018 - merges
+                return self._summary.plain()
             return {}
         return latest
 
@@ -662,7 +673,7 @@ class Live:
         if self._notebook is not None:
             self._notebook.refresh()
         if self._settings.open_report and self._report_mode == "html":
-            open_once(os.path.join(self._run["directory"], "report.html"))
+            open_once(os.path.join(self._recorder.directory or self._run["directory"], "report.html"))
 
     def __enter__(self) -> Live:
         self._inside_with = True
@@ -688,6 +699,14 @@ class Live:
 
 def _unpickled(cls: type[Live]) -> Live:
     return cls.__new__(cls)
+
+
+def _check_place(directory: str) -> None:
+    """A daemon elsewhere may have the run below its own root, so the directory must be able to name a folder there."""
+    try:
+        place_of(directory, os.getcwd())
+    except errors.InvalidNameError as exc:
+        raise InvalidNameError(f"dir={directory!r}: {exc}") from None
 
 
 def _check(name: str, suffix: str = "") -> None:

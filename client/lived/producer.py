@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lived_protocol import PROTOCOL_VERSION, events, hello, messages, places
 
@@ -23,6 +23,9 @@ from lived.journal import Journal
 from lived.room import MEDIA_SHARE
 from lived.settings import SEGMENT_SIZE, Settings
 from lived.shipper import Fault, Shipper
+
+if TYPE_CHECKING:
+    from lived.feeder import Feeder
 
 logger = logging.getLogger("lived")
 
@@ -47,7 +50,9 @@ class Producer:
         self._lock = self._claim(run)
         self.journal = self._make_journal(identity)
         self.journal.append(events.encode(events.Open(run["opened"], None, run)), "Open")
-        self.shipper = Shipper(self.journal, settings, run, on_fault, on_tick)
+        #: Sends the content of artifacts, where the daemon cannot read it here.
+        self.feeder = None if settings.local else _feeder(self.journal)
+        self.shipper = Shipper(self.journal, settings, run, on_fault, on_tick, self.feeder)
 
     def _make_journal(self, identity: bytes) -> Journal:
         """A journal that does what was chosen for when it is full."""
@@ -104,6 +109,18 @@ class Producer:
         """Append ``event`` to the journal."""
         kind = type(event)
         self.journal.append(events.gather(event, default), kind.__name__, media=kind in events.MEDIA)
+
+    def append_artifact(self, event: events.Artifact, default: Callable[[Any], Any] | None = None) -> None:
+        """Append ``event``, and have its content sent behind it where that is needed."""
+        self.append(event, default)
+        if self.feeder is not None and event.snapshot is not None:
+            self.feeder.add(event.snapshot)
+            self.shipper.wake()
+
+    @property
+    def is_feeding(self) -> bool:
+        """Whether the content of an artifact is not wholly in the journal yet."""
+        return self.feeder is not None and self.feeder.fed < self.feeder.queued
 
     def flush(self, timeout: float | None, report: bool = False, waiting: Waiting | None = None) -> None:
         """Return when everything appended so far is in the tree.
@@ -185,6 +202,12 @@ class Producer:
         elif logged > acknowledged:
             with contextlib.suppress(OSError):
                 self.shipper.start_daemon()
+
+
+def _feeder(journal: Journal) -> Feeder:
+    from lived.feeder import Feeder
+
+    return Feeder(journal)
 
 
 Waiting = Callable[[float, int, int], None]

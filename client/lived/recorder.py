@@ -55,6 +55,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._ending = threading.RLock()
         self._producer: Producer | None = None
+        self._landed = ""
         fork.join(self)  # before the lock is ever held: a child forked meanwhile could never have it
         if joins:
             self._detach()
@@ -75,6 +76,7 @@ class Recorder:
 
     def _detach(self) -> None:
         """Have the next event attach a producer that joins the same run."""
+        self._landed = self.directory
         self._producer = None
         self.append_metric = self._join_for_metric
         self.append_step = self._join_for_step
@@ -117,6 +119,20 @@ class Recorder:
         if self._settings.sync:
             producer.flush(None, report=True)
 
+    def append_artifact(self, event: events.Artifact, default: Callable[[Any], Any]) -> None:
+        """As :meth:`append`, and send the content that the event speaks of."""
+        producer = self.producer()
+        producer.append_artifact(event, default)
+        if self._settings.sync:
+            producer.flush(None, report=True)
+
+    @property
+    def directory(self) -> str:
+        """Where the run lands, if a daemon elsewhere has said so; empty otherwise."""
+        if self._producer is not None:
+            self._landed = self._producer.shipper.directory or self._landed
+        return self._landed
+
     def flush(self, timeout: float | None) -> None:
         """Return when everything appended is in the tree. Errors as :meth:`Producer.flush`."""
         if self._producer is not None:
@@ -133,12 +149,15 @@ class Recorder:
             self._end(step)
 
     def _end(self, step: int | None) -> None:
-        with self._lock:
-            producer = self.producer()
-            producer.append(events.End(time_ns(), step))
+        producer = self.producer()
         complete = False
         try:
-            complete = self._wait_for_end(producer)
+            try:
+                complete = not producer.is_feeding or self._wait_for_end(producer)
+            finally:  # the end stands behind the content of artifacts; who does not wait for that has ended as well
+                with self._lock:
+                    producer.append(events.End(time_ns(), step))
+            complete = complete and self._wait_for_end(producer)
         finally:
             self._detach()
             producer.journal.hand_over(self._append_later)
@@ -153,7 +172,7 @@ class Recorder:
         self.producer().journal.append(body, kind, media)
 
     def _wait_for_end(self, producer: Producer) -> bool:
-        directory = self.run["shown"]
+        directory = self.directory or self.run["shown"]
         silent = [True]
         try:
             with ProgressBar(f"writing {directory}") as bar:
@@ -175,9 +194,10 @@ class Recorder:
         except KeyboardInterrupt:
             logged, written = producer.shipper.backlog()
             met = producer.shipper.welcomed.is_set()
-            then = (
-                "the daemon goes on writing them" if met else f"nobody has answered, they are kept in {producer.folder}"
-            )
+            kept = f"they are kept in {producer.folder}"
+            then = f"{kept}, and `lived recover` sends them" if met else f"nobody has answered, {kept}"
+            if met and self._settings.local:
+                then = "the daemon goes on writing them"
             logger.warning(
                 f"not waiting any longer: {logged - written} bytes of what was logged into {directory} are not written "
                 f"yet; {then}"
@@ -185,7 +205,7 @@ class Recorder:
             raise
         if producer.journal.drops.counts:
             counts = ", ".join(f"{count} {kind}" for kind, count in producer.journal.drops.counts.items())
-            logger.warning(f"{directory} lacks what the journal had no room for: {counts}")
+            logger.warning(f"{self.directory or directory} lacks what the journal had no room for: {counts}")
         return True
 
     def _on_fault(self, fault: Fault) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from lived_protocol import places
-from lived_protocol.errors import InvalidKeyError
+from lived_protocol.errors import InvalidKeyError, InvalidNameError
+from lived_protocol.projects import DEFAULT_PROJECT, check_project
 
 from lived import system
 from lived.error import DvcLiveError
@@ -42,6 +43,8 @@ class Settings(NamedTuple):
     #: None when ``endpoint`` was given by LIVED_ENDPOINT: that daemon is somebody else's to start.
     lock_path: str | None
     run_id: str | None
+    #: The folder below the root of a daemon elsewhere that its run belongs to.
+    project: str
     journal_limit: int
     overflow: str
     overflow_wait: float
@@ -59,8 +62,8 @@ class Settings(NamedTuple):
 
 
 def from_environment(env: Mapping[str, str] | None = None) -> Settings:
-    """Read LIVED_HOME, LIVED_ENDPOINT, LIVED_RUN_ID, LIVED_JOURNAL_LIMIT, LIVED_OVERFLOW, LIVED_OVERFLOW_WAIT,
-    LIVED_SYNC, DVCLive's own variables, and for a daemon elsewhere those of keys.
+    """Read LIVED_HOME, LIVED_ENDPOINT, LIVED_RUN_ID, LIVED_PROJECT, LIVED_JOURNAL_LIMIT, LIVED_OVERFLOW,
+    LIVED_OVERFLOW_WAIT, LIVED_SYNC, DVCLive's own variables, and for a daemon elsewhere those of keys.
 
     Raises:
         DvcLiveError: a variable has a value that cannot be understood; the message names it.
@@ -79,6 +82,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         endpoint=endpoint,
         lock_path=lock_path,
         run_id=env.get("LIVED_RUN_ID") or None,
+        project=_project(env, "LIVED_PROJECT"),
         journal_limit=_size(env, "LIVED_JOURNAL_LIMIT", DEFAULT_JOURNAL_LIMIT),
         overflow=check_overflow("LIVED_OVERFLOW", env.get("LIVED_OVERFLOW") or OVERFLOWS[0]),
         overflow_wait=check_wait("LIVED_OVERFLOW_WAIT", env.get("LIVED_OVERFLOW_WAIT") or DEFAULT_OVERFLOW_WAIT),
@@ -134,6 +138,13 @@ def flag(env: Mapping[str, str], name: str) -> bool:
     if value in _FALSE:
         return False
     raise DvcLiveError(f"{name}={env[name]!r} is neither yes nor no; use 1 or 0")
+
+
+def _project(env: Mapping[str, str], name: str) -> str:
+    try:
+        return check_project(env.get(name) or DEFAULT_PROJECT)
+    except InvalidNameError as exc:
+        raise DvcLiveError(f"{name}: {exc}") from None
 
 
 def _size(env: Mapping[str, str], name: str, default: int) -> int:

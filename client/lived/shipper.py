@@ -29,6 +29,8 @@ from lived.settings import Settings
 if TYPE_CHECKING:
     import zmq
 
+    from lived.feeder import Feeder
+
 logger = logging.getLogger("lived")
 
 #: How often the journal is looked at for new bytes: while they keep coming, and after a second without any. Seconds.
@@ -94,17 +96,21 @@ class Source(Protocol):
 
 
 class Wait:
-    """A barrier somebody waits for: ``reached`` is set when the daemon has answered."""
+    """A barrier somebody waits for: ``reached`` is set when the daemon has answered.
 
-    def __init__(self, position: int, report: bool) -> None:
+    It is at ``position``, or where the content of so many artifacts is in the journal, if that is further.
+    """
+
+    def __init__(self, position: int, report: bool, contents: int = 0) -> None:
         self.position = position
         self.report = report
+        self.contents = contents
         self.reached = threading.Event()
         self.sent = False
 
 
 class Shipper:
-    """Ships one journal. ``run`` is what the hello says of the run; ``producer`` its 16 bytes."""
+    """Ships one journal, into which ``feeder`` feeds the content of artifacts. ``run`` is what the hello says of it."""
 
     def __init__(
         self,
@@ -113,8 +119,10 @@ class Shipper:
         run: dict[str, Any],
         on_fault: Callable[[Fault], None],
         on_tick: Callable[[], None] | None = None,
+        feeder: Feeder | None = None,
     ) -> None:
         self._journal = journal
+        self._feeder = feeder
         self._settings = settings
         self._run = run
         self._on_fault = on_fault
@@ -139,6 +147,8 @@ class Shipper:
         self.acknowledged = 0
         self.welcome: messages.Welcome | None = None
         self.welcomed = threading.Event()
+        #: Where the run lands, if the daemon has said that it is elsewhere.
+        self.directory = ""
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
@@ -157,7 +167,7 @@ class Shipper:
 
     def barrier(self, report: bool) -> Wait:
         """Ask to be told when everything logged so far is in the tree."""
-        wait = Wait(self._journal.committed, report)
+        wait = Wait(self._journal.committed, report, self._feeder.queued if self._feeder is not None else 0)
         with self._waits_lock:
             self._number += 1
             self._waits[self._number] = wait
@@ -178,7 +188,8 @@ class Shipper:
 
     def backlog(self) -> tuple[int, int]:
         """Bytes logged, and bytes acknowledged."""
-        return self._journal.committed, self.acknowledged
+        left = self._feeder.left if self._feeder is not None else 0
+        return self._journal.committed + left, self.acknowledged
 
     def stop(self, bye: bool, timeout: float = 2.0) -> bool:
         """End the thread; with ``bye``, tell the daemon that nothing more will come. True if it has ended."""
@@ -241,7 +252,8 @@ class Shipper:
                         os.read(self._wake_read, 4096)
                 if socket in ready:
                     self._receive(zmq, socket)
-                if self._send(zmq, socket) or ready:
+                fed = self._feeder is not None and self._feeder.turn(self.acknowledged)
+                if self._send(zmq, socket) or ready or fed:
                     quiet_since = time.monotonic()
                 self._look_after_daemon(zmq, socket)
                 self._heed(connection)
@@ -314,7 +326,7 @@ class Shipper:
             with self._waits_lock:
                 unsent = [(number, wait) for number, wait in self._waits.items() if not wait.sent]
             for number, wait in unsent:
-                if wait.position <= self._sent:
+                if self._is_at(wait) and wait.position <= self._sent:
                     barrier = messages.Barrier(number, wait.position, wait.report)
                     socket.send_multipart(messages.encode(barrier), zmq.NOBLOCK)
                     wait.sent = True
@@ -327,6 +339,14 @@ class Shipper:
         except OSError:
             pass  # too many open files, say: read again at the next look
         return sent
+
+    def _is_at(self, wait: Wait) -> bool:
+        """Whether it is known where ``wait`` is: the contents that it waits for are in the journal."""
+        if self._feeder is not None and wait.contents:
+            if wait.contents > self._feeder.fed:
+                return False
+            wait.position, wait.contents = self._journal.committed, 0
+        return True
 
     def _pass_over_lost(self) -> int:
         """The position to send from."""
@@ -412,6 +432,7 @@ class Shipper:
         with self._waits_lock:
             for wait in self._waits.values():
                 wait.sent = False
+        self.directory = welcome.directory
         if self.welcome is None:
             self.welcome = welcome
         self.welcomed.set()

@@ -76,7 +76,7 @@ class _Daemon:
         self._lock = lock
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
+        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint, settings.root)
         self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, _guarded(settings))
         self._signals = 0
         self._next_look = 0.0

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -244,8 +245,11 @@ def forget_oldest(home: str, fsync: bool = False) -> None:
         folder = places.run_folder(home, status["key"])
         with contextlib.suppress(OSError):
             for name in os.listdir(folder):
-                if not name.endswith(places.DAMAGED):
-                    os.unlink(os.path.join(folder, name))
+                path = os.path.join(folder, name)
+                if os.path.isdir(path):  # what has arrived of artifacts
+                    shutil.rmtree(path)
+                elif not name.endswith(places.DAMAGED):
+                    os.unlink(path)
             os.rmdir(folder)
 
 

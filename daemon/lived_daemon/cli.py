@@ -28,7 +28,7 @@ from lived_daemon.keygen import keygen
 if TYPE_CHECKING:
     from lived_daemon.settings import Settings
 
-DEFAULT_BIND = "tcp://127.0.0.1:7811"
+DEFAULT_LISTEN = "tcp://127.0.0.1:7447"
 #: How many runs ``lived status`` shows without ``--all``.
 SHOWN_RUNS = 15
 _POLL_SECONDS = 0.05
@@ -44,7 +44,8 @@ main.add_command(keygen)
 
 
 @main.command()
-@click.option("--bind", default=DEFAULT_BIND, show_default=True, help="Address to listen on, tcp://HOST:PORT.")
+@click.option("--listen", default=DEFAULT_LISTEN, show_default=True, help="Address to listen on, tcp://HOST:PORT.")
+@click.option("--root", type=click.Path(file_okay=False), help="Runs land at ROOT/PROJECT/RUN, and nowhere else.")
 @click.option("--home", type=click.Path(file_okay=False), help="Where checkpoints and logs go (LIVED_HOME).")
 @click.option(
     "--fsync",
@@ -61,27 +62,30 @@ main.add_command(keygen)
 )
 @click.option("--keys", "folder", type=click.Path(file_okay=False), help="The folder of keys; HOME/keys.")
 @click.option("--insecure", is_flag=True, help="Use no keys: whoever reaches the port can write files as you.")
-def serve(bind: str, home: str | None, fsync: str, log_level: str, folder: str | None, insecure: bool) -> None:
+def serve(
+    listen: str, root: str | None, home: str | None, fsync: str, log_level: str, folder: str | None, insecure: bool
+) -> None:
     """Run a daemon in the foreground, for trainers that are pointed at it and have a key (see `lived keygen`)."""
     import zmq
 
     from lived_daemon.app import run_daemon
 
-    settings = serve_settings(os.path.abspath(home) if home else places.home(os.environ), bind, fsync, log_level)
+    home = os.path.abspath(home) if home else places.home(os.environ)
+    settings = serve_settings(home, listen, fsync, log_level, root)
     for record in status_of.running_daemons(settings.home, settings.lock_path):
         if record.lock_path == settings.lock_path:
             raise click.ClickException(
                 f"a daemon (pid {record.pid}, {record.endpoint}) already serves {settings.home}; "
                 "end it with `lived stop`, or choose another --home"
             )
-    host, port = split_address(bind)
+    host, port = split_address(listen)
     if host in ("*", "0.0.0.0", "[::]"):
         host = socket.gethostname()
     if insecure:
         click.echo(f"warning: who can reach port {port} can write files as you; keep it off open networks", err=True)
     else:
         settings = with_keys(settings, folder or os.path.join(settings.home, "keys"))
-    click.echo(f"lived {__version__} listens on {bind}; in trainers: export LIVED_ENDPOINT=tcp://{host}:{port}")
+    click.echo(f"lived {__version__} listens on {listen}; in trainers: export LIVED_ENDPOINT=tcp://{host}:{port}")
     if settings.keys is not None:
         click.echo(
             f"its public key is {settings.keys.public}, for them: export LIVED_SERVER_KEY='{settings.keys.public}'"
@@ -90,21 +94,22 @@ def serve(bind: str, home: str | None, fsync: str, log_level: str, folder: str |
     try:
         run_daemon(settings)
     except (OSError, zmq.ZMQError) as exc:  # the port is taken, the host is not ours, the home cannot be written
-        raise click.ClickException(f"cannot serve on {bind}: {exc.strerror or exc}") from exc
+        raise click.ClickException(f"cannot serve on {listen}: {exc.strerror or exc}") from exc
 
 
-def serve_settings(home: str, bind: str, fsync: str, log_level: str) -> Settings:
+def serve_settings(home: str, listen: str, fsync: str, log_level: str, root: str | None = None) -> Settings:
     """The settings of a daemon run by hand: in the foreground, and never leaving because it is idle."""
     from lived_daemon.settings import Settings
 
     return Settings(
         home=home,
-        endpoint=bind,
+        endpoint=listen,
         lock_path=status_of.own_lock(home),
         fsync="never" if fsync == "never" else "checkpoint",
         idle_seconds=None,
         log_level=log_level.upper(),
         foreground=True,
+        root=os.path.abspath(root) if root else None,
     )
 
 
@@ -133,16 +138,16 @@ def with_keys(settings: Settings, folder: str) -> Settings:
     return replace(settings, keys=server, local_endpoint=f"ipc://{places.socket_path(sockets, key)}")
 
 
-def split_address(bind: str, hint: str = "--bind") -> tuple[str, str]:
+def split_address(listen: str, hint: str = "--listen") -> tuple[str, str]:
     """Host and port of ``tcp://HOST:PORT``.
 
     Raises:
         click.BadParameter: not such an address.
     """
-    scheme, _, rest = bind.partition("://")
+    scheme, _, rest = listen.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme != "tcp" or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise click.BadParameter(f"{bind!r} is not an address; use tcp://HOST:PORT", param_hint=hint)
+        raise click.BadParameter(f"{listen!r} is not an address; use tcp://HOST:PORT", param_hint=hint)
     return host, port
 
 

@@ -23,6 +23,8 @@ class Settings:
     idle_seconds: float | None = DEFAULT_IDLE_SECONDS
     log_level: str = "INFO"
     foreground: bool = False
+    #: Runs land below it, at ``{root}/{project}/{run}``; None writes to the path that the trainer names.
+    root: str | None = None
     #: The keys that ``endpoint`` is locked with; None lets in whoever reaches it.
     keys: ServerKeys | None = None
     #: With keys: an address for this user on this machine, where none is asked for.

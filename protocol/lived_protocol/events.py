@@ -115,6 +115,32 @@ class Artifact(NamedTuple):
     cache: bool
 
 
+class Piece(NamedTuple):
+    """Bytes of an artifact's content, for a daemon that cannot read its ``snapshot``.
+
+    ``artifact`` is the last component of that, ``file`` the path of a file in it (empty for the content itself).
+    """
+
+    time: int
+    step: int | None
+    artifact: str
+    file: str
+    offset: int
+    data: bytes
+
+
+class Content(NamedTuple):
+    """All pieces of ``artifact`` have been sent: its ``entries`` are ``[file, mode, size, digest]``.
+
+    A folder has None for a digest.
+    """
+
+    time: int
+    step: int | None
+    artifact: str
+    entries: list[list[Any]]
+
+
 class Summary(NamedTuple):
     """The user changed ``live.summary``: ``action`` is ``"set"``, ``"delete"`` or ``"replace"`` (whole; path empty)."""
 
@@ -162,7 +188,23 @@ class Name(NamedTuple):
     form: str
 
 
-Event = Open | Metric | Step | Params | Image | Plot | Curve | Artifact | Summary | Make | Dropped | End | Name
+Event = (
+    Open
+    | Metric
+    | Step
+    | Params
+    | Image
+    | Plot
+    | Curve
+    | Artifact
+    | Summary
+    | Make
+    | Dropped
+    | End
+    | Name
+    | Piece
+    | Content
+)
 
 KINDS: dict[int, type[Any]] = {
     1: Open,
@@ -178,6 +220,8 @@ KINDS: dict[int, type[Any]] = {
     11: Dropped,
     12: End,
     13: Name,
+    14: Piece,
+    15: Content,
 }
 _NUMBERS: dict[type[Any], int] = {cls: number for number, cls in KINDS.items()}
 _FIELDS: dict[int, int] = {number: len(cls._fields) for number, cls in KINDS.items()}

@@ -23,8 +23,6 @@ SECRET_SUFFIX, PUBLIC_SUFFIX = ".key", ".pub"
 SERVER, AUTHORIZED = "server", "authorized_clients"
 #: The ZAP domain of a daemon's socket.
 DOMAIN = "lived"
-#: The project of a run that names none.
-DEFAULT_PROJECT = "default"
 #: A client's settings.
 KEY_FILE, KEY, SERVER_KEY = "LIVED_KEY_FILE", "LIVED_KEY", "LIVED_SERVER_KEY"
 #: Bytes that a key file has at most.

@@ -15,6 +15,9 @@ from lived_protocol.errors import InvalidMessageError
 
 #: Longest piece of journal that one Data message carries, in bytes.
 MAX_PIECE = 256 * 1024
+#: On TCP both sides ask each other so often whether they are there, and give a connection up on which nothing has come
+#: for so long, in ms: one that a router or a machine has forgotten tells nobody.
+HEARTBEAT_MS, SILENT_MS = 2_000, 10_000
 
 
 # From the client.
@@ -64,7 +67,8 @@ class Control(NamedTuple):
 class Welcome(NamedTuple):
     """Send from ``position``, up to ``limit``. A negative position asks for a Hello first.
 
-    For a resumed run, ``step`` and ``summary`` are those the tree had.
+    For a resumed run, ``step`` and ``summary`` are those the tree had. ``directory`` is where the run lands, if that is
+    not where its producer has said.
     """
 
     protocol: int
@@ -73,6 +77,7 @@ class Welcome(NamedTuple):
     limit: int
     step: int | None
     summary: dict[str, Any] | None
+    directory: str = ""
 
 
 class Acknowledge(NamedTuple):
@@ -170,6 +175,7 @@ _TYPES: dict[str, frozenset[type]] = {
     "producer": _BYTES,
     "first": _INTEGER,
     "journal": _TEXT,
+    "directory": _TEXT,
     "run": frozenset({dict}),
     "run_id": _TEXT,
     "position": _INTEGER,

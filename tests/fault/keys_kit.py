@@ -45,7 +45,16 @@ class Guarded:
 
     def start(self, *options: str) -> None:
         """Run it, once it is not running."""
-        command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--bind", self.endpoint, "--home", str(self.home)]
+        command = [
+            sys.executable,
+            "-m",
+            "lived_daemon.cli",
+            "serve",
+            "--listen",
+            self.endpoint,
+            "--home",
+            str(self.home),
+        ]
         with self._log.open("ab") as log:
             process = self._process = subprocess.Popen(
                 [*command, "--fsync", "never", *options], stdout=log, stderr=log, env={**os.environ}

@@ -108,7 +108,7 @@ class History:
             "lived_daemon.cli",
             "serve",
             "--insecure",
-            "--bind",
+            "--listen",
             self.endpoint,
             "--home",
             str(self.home),

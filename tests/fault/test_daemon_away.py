@@ -79,7 +79,7 @@ def test_what_is_logged_without_a_daemon_lands_when_one_comes(
     assert time.monotonic() - started < 5.0
     with pytest.raises(TimeoutError):
         live.flush(0.3)
-    command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure", "--bind", f"tcp://127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure", "--listen", f"tcp://127.0.0.1:{port}"]
     daemon = subprocess.Popen([*command, "--home", str(lived_home)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         live.flush(PATIENCE)

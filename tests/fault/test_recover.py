@@ -50,7 +50,17 @@ class Served:
 
     def start(self, **variables: str) -> None:
         """Run it, once it is not running."""
-        command = [*_CLI, "serve", "--insecure", "--bind", self.endpoint, "--home", str(self.home), "--fsync", "never"]
+        command = [
+            *_CLI,
+            "serve",
+            "--insecure",
+            "--listen",
+            self.endpoint,
+            "--home",
+            str(self.home),
+            "--fsync",
+            "never",
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **variables})
         wait_until(lambda: daemon_pid(self.home) == self._pid or not self.runs, "it serves")

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from trainers import Trainer, daemons_of, end_daemons
+from trainers import Served, Trainer, daemons_of, end_daemons
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def start_trainer(lived_home: Path, tmp_path: Path) -> Iterator[Callable[..., Tr
     folder.mkdir()
     started: list[Trainer] = []
 
-    def start(**env: str) -> Trainer:
-        started.append(Trainer(folder, lived_home, **env))
+    def start(*prefix: str, **env: str) -> Trainer:
+        started.append(Trainer(folder, lived_home, prefix, **env))
         return started[-1]
 
     yield start
@@ -41,3 +41,13 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for log in sorted((home / "log").glob("*")):
         text = log.read_text(encoding="utf-8", errors="replace")
         assert "Traceback" not in text, f"the daemon logged a traceback in {log}:\n{text[-4000:]}"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """``lived serve --root``, which is running; it must log no traceback."""
+    daemon = Served(tmp_path)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+    assert "Traceback" not in daemon.said(), daemon.said()[-4000:]

@@ -186,17 +186,8 @@ def test_a_served_daemon_takes_what_trainers_send_over_tcp(
     """``lived serve`` on a port, LIVED_ENDPOINT in the trainer: the tree is written by that daemon, and by no other."""
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     served = tmp_path / "served-home"
-    command = [
-        sys.executable,
-        "-m",
-        "lived_daemon.cli",
-        "serve",
-        "--insecure",
-        "--bind",
-        endpoint,
-        "--home",
-        str(served),
-    ]
+    served_by = [sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure"]
+    command = [*served_by, "--listen", endpoint, "--home", str(served)]
     with open(tmp_path / "serve.log", "w", encoding="utf-8") as log:
         daemon = subprocess.Popen(command, env=environment(lived_home), stdout=log, stderr=log)
     try:

@@ -41,12 +41,12 @@ for line in sys.stdin:
 class Trainer:
     """A Python process that runs what it is sent; ``lived`` is imported."""
 
-    def __init__(self, folder: Path, home: Path, **env: str) -> None:
+    def __init__(self, folder: Path, home: Path, prefix: tuple[str, ...] = (), **env: str) -> None:
         self.folder = folder
         self._said = folder.parent / f"trainer-{time.monotonic_ns()}.log"
         with open(self._said, "wb") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _LOOP],
+                [*prefix, sys.executable, "-c", _LOOP],
                 cwd=folder,
                 env=environment(home, **env),
                 stdin=subprocess.PIPE,
@@ -144,9 +144,9 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
     return {**kept, **strict, **extra}
 
 
-def lived(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def lived(home: Path, *arguments: str, prefix: tuple[str, ...] = (), **env: str) -> subprocess.CompletedProcess[str]:
     """The command ``lived``, run until it ends."""
-    command = [sys.executable, "-m", "lived_daemon.cli", *arguments]
+    command = [*prefix, sys.executable, "-m", "lived_daemon.cli", *arguments]
     return subprocess.run(command, env=environment(home, **env), capture_output=True, text=True, timeout=2 * PATIENCE)
 
 
@@ -222,3 +222,35 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+class Served:
+    """``lived serve --root`` on a port of ``host``, with a home and a root below ``folder``; it can begin anew."""
+
+    def __init__(
+        self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = (), root: str | None = "runs"
+    ) -> None:
+        self.home, self.root = folder / "served-home", folder / (root or "")
+        self._options = ["--root", str(self.root)] if root is not None else []
+        self.endpoint = f"tcp://{host}:{free_port()}"
+        self._prefix = prefix
+        self._log = folder / "serve.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it; it answers a moment later."""
+        command = [*self._prefix, sys.executable, "-m", "lived_daemon.cli", "serve", "--listen", self.endpoint]
+        command += [*self._options, "--home", str(self.home)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=environment(self.home), stdout=log, stderr=log)
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, and wait until it is gone."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def said(self) -> str:
+        """What it has logged, in all its lives."""
+        return self._log.read_text(encoding="utf-8", errors="replace")

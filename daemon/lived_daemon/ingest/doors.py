@@ -51,7 +51,9 @@ class Door:
         self.socket.setsockopt(zmq.SNDHWM, 100_000)
         self.socket.setsockopt(zmq.LINGER, 500)
         if endpoint.startswith("tcp://"):
-            self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+            self.socket.setsockopt(zmq.HEARTBEAT_IVL, messages.HEARTBEAT_MS)
+            self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, messages.SILENT_MS)
+            self.socket.setsockopt(zmq.HEARTBEAT_TTL, messages.SILENT_MS)
             self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_SECONDS * 1000)
         else:
             for user in {os.getuid(), 0}:

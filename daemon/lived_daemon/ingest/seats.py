@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lived_protocol import access, keys, messages
-from lived_protocol.errors import InvalidMessageError
+from lived_protocol import access, messages, projects
+from lived_protocol.errors import InvalidMessageError, InvalidNameError
 
 from lived_daemon.ingest.clients import Clients
 from lived_daemon.ingest.doors import Door
@@ -95,9 +95,9 @@ def project_of(hello: messages.Hello) -> str:
     """The project of the run that ``hello`` speaks of.
 
     Raises:
-        InvalidMessageError: it is no text.
+        InvalidMessageError: it can be none.
     """
-    project = hello.run.get("project", keys.DEFAULT_PROJECT)
-    if not isinstance(project, str):
-        raise InvalidMessageError("a hello's project is no text")
-    return project
+    try:
+        return projects.project_of(hello.run)
+    except InvalidNameError as exc:
+        raise InvalidMessageError(f"a hello's project: {exc}") from exc

@@ -131,6 +131,26 @@ def _artifact(event: events.Artifact) -> bool:
     return fits and isinstance(event.copy, bool) and isinstance(event.cache, bool)
 
 
+def _piece(event: events.Piece) -> bool:
+    types = (type(event.artifact), type(event.file), type(event.offset), type(event.data))
+    return types == (str, str, int, bytes) and event.offset >= 0 and _is_content(event.artifact, event.file)
+
+
+def _content(event: events.Content) -> bool:
+    if type(event.artifact) is not str or not isinstance(event.entries, list):
+        return False
+    for entry in event.entries:
+        if not isinstance(entry, list) or [type(each) for each in entry[:3]] != [str, int, int] or len(entry) != 4:
+            return False
+        if type(entry[3]) not in (str, type(None)) or not _is_content(event.artifact, entry[0]):
+            return False
+    return True
+
+
+def _is_content(artifact: str, file: str) -> bool:
+    return "/" not in check_name(artifact) and (not file or bool(check_name(file)))
+
+
 def _summary(event: events.Summary) -> bool:
     if not isinstance(event.path, list) or not all(isinstance(key, Hashable) for key in event.path):
         return False
@@ -163,6 +183,8 @@ _CHECKS: dict[type[Any], Callable[[Any], bool]] = {
     events.Plot: _plot,
     events.Curve: _curve,
     events.Artifact: _artifact,
+    events.Piece: _piece,
+    events.Content: _content,
     events.Summary: _summary,
     events.Make: lambda event: isinstance(event.step, _OPTIONAL_STEP) and event.what in _OUTPUTS,
     events.Dropped: _dropped,

@@ -150,6 +150,7 @@ class Cuts:
             made.due = output.documents.wanted.dump()
             made.dvc = output.dvc_remembered()
             made.documents = output.receipt.dump()
+            output.parts.mark()
         self.checkpoint = made
         drained = {feed.producer for feed in self._intake.feeds.values() if feed.drained}
         self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached, drained)
@@ -203,6 +204,8 @@ class Cuts:
         took = self._took + time.thread_time() - started
         self._next = time.monotonic() + max(CUT_SECONDS, took / CUT_SHARE)
         self._cut = None
+        if output is not None:
+            output.parts.sweep()
         done: list[Feed] = []
         for producer, position in cut.positions.items():
             feed = self._intake.feeds.get(producer)

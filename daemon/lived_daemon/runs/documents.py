@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lived_daemon.dvc import signals
+from lived_daemon.placing import PLACED
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import Existing, RunState
 from lived_daemon.system import read_file
@@ -138,7 +139,7 @@ class Documents:
 
     def _signal_step(self, state: RunState, step: int) -> None:
         path = signals.step_completed_path(state.run["cwd"], state.run["env"])
-        if path is not None:
+        if path is not None and PLACED not in state.run:  # else its trainer is none of the repository's
             signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
 
 

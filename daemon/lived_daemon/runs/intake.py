@@ -20,6 +20,7 @@ from lived_protocol.session import WINDOW, Session
 
 from lived_daemon import aside
 from lived_daemon.ingest import journals
+from lived_daemon.placing import PLACED
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.lane import verify
 
@@ -92,7 +93,8 @@ class Intake:
             found = resumed.get("step", 0)
             step = found if type(found) is int else 0
         position = feed.session.received
-        welcome = messages.Welcome(PROTOCOL_VERSION, __version__, position, feed.told_limit, step, resumed)
+        directory = feed.hello["directory"] if PLACED in feed.hello else ""
+        welcome = messages.Welcome(PROTOCOL_VERSION, __version__, position, feed.told_limit, step, resumed, directory)
         self._post(feed.producer, welcome)
         if feed.durable:
             self._post(feed.producer, messages.Acknowledge(feed.durable, feed.told_limit))

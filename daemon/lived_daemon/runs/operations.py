@@ -65,6 +65,22 @@ class Track(NamedTuple):
     cache: bool
 
 
+class Store(NamedTuple):
+    """An artifact whose content has come over the wire: what makes it up, and where it belongs.
+
+    ``inside`` is where in the run's directory; None for one that is tracked at its ``path``, as by :class:`Track`.
+    Without ``entries``, ``key`` is the path of a snapshot that can be read here.
+    """
+
+    key: str
+    entries: list[list[Any]] | None
+    path: str
+    inside: str | None
+    shown: str
+    copy: bool
+    cache: bool
+
+
 class Clear(NamedTuple):
     """Remove what an earlier run wrote into the directory."""
 
@@ -90,4 +106,4 @@ class Say(NamedTuple):
     cause: str
 
 
-Operation = AppendRow | AppendRankRow | WriteImage | WriteCurve | WritePlot | Track | Clear | Due | Finish | Say
+Operation = AppendRow | AppendRankRow | WriteImage | WriteCurve | WritePlot | Track | Store | Clear | Due | Finish | Say

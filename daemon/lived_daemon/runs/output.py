@@ -17,6 +17,7 @@ from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
+from lived_daemon.placing import PLACED
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
@@ -26,6 +27,7 @@ from lived_daemon.runs.operations import (
     Clear,
     Due,
     Operation,
+    Store,
     Track,
     WriteCurve,
     WriteImage,
@@ -35,6 +37,7 @@ from lived_daemon.runs.state import RunState
 from lived_daemon.writers import artifacts, curves, images, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
+from lived_daemon.writers.parts import Parts
 from lived_daemon.writers.rows import RowWriter, name_of
 
 logger = logging.getLogger("lived_daemon")
@@ -48,12 +51,21 @@ ROWS_SHARE, MAX_GATHERED = 0.25, 1_000_000
 
 
 class Output:
-    """Everything that is written for one run. ``submit`` hands a job to the run's pool."""
+    """Everything that is written for one run. ``submit`` hands a job to the run's pool; ``parts`` has what arrives."""
 
-    def __init__(self, state: RunState, checkpoint: Checkpoint, fsync: bool, submit: Callable[[Job], None], say: Say):
+    def __init__(
+        self,
+        state: RunState,
+        checkpoint: Checkpoint,
+        fsync: bool,
+        submit: Callable[[Job], None],
+        say: Say,
+        parts: Parts,
+    ):
         self._state = state
         self._submit = submit
         self._say = say
+        self.parts = parts
         run = state.run
         self.tree = Tree(run["directory"], run["umask"], fsync)
         self.pool_tree = Tree(run["directory"], run["umask"], fsync)
@@ -72,6 +84,7 @@ class Output:
             WriteCurve: self._write_curve,
             WritePlot: self._write_plot,
             Track: self._track,
+            Store: self._store,
             Clear: self._clear,
             Due: self._fall_due,
         }
@@ -239,18 +252,43 @@ class Output:
     def _track(self, track: Track, producer: bytes) -> None:
         label = f"log_artifact {track.shown!r}"
 
+        self._submit(Job(_DVC, label, 0, lambda: self._track_now(track, label, producer), producer))
+
+    def _track_now(self, track: Track, label: str, producer: bytes) -> None:
+        snapshot, path = track.snapshot, track.path
+        if track.copy and snapshot is not None:
+            run = self._state.run
+            fsync = self.tree.fsync
+            path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"], fsync)
+            self.receipt.copied(run["directory"], os.path.relpath(path, run["directory"]), producer)
+        if track.cache:
+            self._begin_dvc()
+            self._ask_dvc("add", producer, label, path=path, snapshot=None if track.copy else snapshot)
+
+    def _store(self, store: Store, producer: bytes) -> None:
+        label = f"log_artifact {store.shown!r}"
+
         def work() -> None:
-            snapshot, path = track.snapshot, track.path
-            if track.copy and snapshot is not None:
-                run = self._state.run
-                fsync = self.tree.fsync
-                path = artifacts.copy_into(snapshot, run["directory"], os.path.basename(path), run["umask"], fsync)
-                self.receipt.copied(run["directory"], os.path.relpath(path, run["directory"]), producer)
-            if track.cache:
-                self._begin_dvc()
-                self._ask_dvc("add", producer, label, path=path, snapshot=None if track.copy else snapshot)
+            source = store.key
+            if store.entries is not None:
+                source = self.parts.complete(store.key, store.entries, self._state.run["umask"])
+            if store.inside is None:
+                track = Track(store.path, store.shown, source, store.copy, store.cache)
+                self._track_now(track, label, producer)
+            else:
+                self._place_now(store.inside, source, label, producer)
 
         self._submit(Job(_DVC, label, 0, work, producer))
+
+    def _place_now(self, inside: str, source: str, label: str, producer: bytes) -> None:
+        run = self._state.run
+        path = artifacts.place(source, run["directory"], inside, run["umask"], self.tree.fsync)
+        self.receipt.copied(run["directory"], inside, producer)
+        if signals.find_dvc_root(run["cwd"]) is None:
+            self._say_once("log_artifact", f"stored below {run['cwd']}, which is no DVC repository, and so not tracked")
+        else:
+            self._begin_dvc()
+            self._ask_dvc("add", producer, label, path=path, snapshot=None)
 
     def cache_images(self) -> None:
         """Have DVC track the images."""
@@ -266,7 +304,7 @@ class Output:
         """Have the experiment saved, where one is to be, and the signal files removed."""
 
         def work() -> None:
-            if self._dvc_begun or self.wants_dvc:
+            if PLACED not in self._state.run and (self._dvc_begun or self.wants_dvc):
                 self._begin_dvc()
                 run = self._state.run
                 self._ask_dvc(
@@ -279,6 +317,8 @@ class Output:
     def remove_signals(self) -> None:
         """Remove the signal files that speak of a living trainer."""
         run = self._state.run
+        if PLACED in run:
+            return
         for path in (signals.step_completed_path(run["cwd"], run["env"]), signals.only_path(run["cwd"])):
             if path is not None:
                 signals.remove_signal(path, run["pid"])
@@ -287,6 +327,7 @@ class Output:
 
     def sync(self) -> None:
         """Have everything written so far on the disk."""
+        self.parts.sync()
         self.rows.files.sync()
         self.tree.sync_folders()
         self.pool_tree.sync_folders()

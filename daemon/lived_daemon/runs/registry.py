@@ -18,6 +18,7 @@ from lived_protocol.hello import END, check_hello, is_for
 
 from lived_daemon import checkpoint, system
 from lived_daemon.ingest import orphans
+from lived_daemon.placing import PLACED, PlaceError, Placing
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
@@ -40,9 +41,12 @@ class _Latest(NamedTuple):
 
 
 class Registry:
-    """All runs of one daemon, which is bound to ``address``. Only the receiver's thread calls it."""
+    """All runs of one daemon, which is bound to ``address``; with a ``root``, they are placed below it.
 
-    def __init__(self, home: str, fsync: bool, post: Post, address: str = "") -> None:
+    Only the receiver's thread calls it.
+    """
+
+    def __init__(self, home: str, fsync: bool, post: Post, address: str = "", root: str | None = None) -> None:
         self._home = home
         self._address = address
         self._fsync = fsync
@@ -53,6 +57,8 @@ class Registry:
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
+        self._refused: set[str] = set()
+        self._placing = Placing(root, home, fsync) if root is not None else None
         checkpoint.forget_oldest(home, fsync)
         for status in checkpoint.remembered(home):
             self._note(status["directory"], int(status.get("opened", 0)), status["key"], 0, "")
@@ -71,9 +77,14 @@ class Registry:
             ValueError: what it says of its run is incomplete.
         """
         check_hello(hello.run)
+        try:
+            hello = hello._replace(run=self._placed(hello.run))
+        except PlaceError as exc:
+            self._refuse(hello, str(exc))
+            return
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
-            hello = self._with_journal(hello)
+            hello = self._with_journal(hello, found)
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
             if rank_of(hello.run) is not None and not found:
@@ -85,6 +96,20 @@ class Registry:
             self._hellos[hello.producer] = hello
         worker.inbox.put(commands.Attach(hello))
 
+    def _refuse(self, hello: messages.Hello, reason: str) -> None:
+        """Have nothing to do with a producer, whose journal stays where it is."""
+        if reason not in self._refused:
+            self._refused.add(reason)
+            logger.warning(f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
+        fault = messages.Fault(time.time_ns(), hello.run["run_id"], "directory", reason, fatal=True)
+        self._post(hello.producer, fault)
+
+    def _placed(self, run: dict[str, Any]) -> dict[str, Any]:
+        """``run`` with the directory that it has here, whatever it says of that itself."""
+        if self._placing is None:
+            return {key: value for key, value in run.items() if key != PLACED}
+        return self._placing.place(run)
+
     def _take_dead_ranks(self, hello: messages.Hello) -> None:
         """Before a rank begins, know of those of its run that have died: it may take up what they leave."""
         self.adopt_orphans()
@@ -92,12 +117,15 @@ class Registry:
         if worker is not None:
             self._notice_gone(worker)
 
-    def _with_journal(self, hello: messages.Hello) -> messages.Hello:
+    def _with_journal(self, hello: messages.Hello, found: bool) -> messages.Hello:
         """A producer that came over TCP may have its journal in our own home, to be read from when its process is gone.
 
-        Not where somebody ships what a dead one left: that journal is in their hands.
+        Not where somebody ships what a dead one left: that journal is in their hands. No other folder that a hello over
+        TCP names is believed.
         """
         folder = places.journal_folder(self._home, hello.producer.hex())
+        if self._address.startswith("tcp://") and not found and hello.journal != folder:
+            hello = hello._replace(journal="")
         if hello.journal or END in hello.run or hello.run["host"] != system.host() or not os.path.isdir(folder):
             return hello
         own = orphans.read(folder)
@@ -112,7 +140,7 @@ class Registry:
             earlier = each.hello
             # One from the future is from before the clock was set back.
             is_earlier = earlier["opened"] < hello.run["opened"] or earlier["opened"] > now
-            if earlier["directory"] == hello.run["directory"] and is_earlier:
+            if earlier["directory"] == _said(hello.run)["directory"] and is_earlier:
                 greeting = messages.Hello(PROTOCOL_VERSION, __version__, each.producer, 0, each.folder, earlier)
                 self.hello(greeting, found=True)
 
@@ -251,7 +279,10 @@ class Registry:
             except ValueError as exc:
                 logger.error(f"{orphan.folder} cannot be taken for a journal: {exc}")
                 continue
-            self._of_producer[orphan.producer].inbox.put(commands.Gone(orphan.producer))
+            worker = self._of_producer.get(orphan.producer)
+            if worker is None:
+                continue  # it is refused
+            worker.inbox.put(commands.Gone(orphan.producer))
             logger.info(f"took the journal {orphan.folder}, which nobody was sending")
         return len(found)
 
@@ -292,6 +323,12 @@ def _opened(run: dict[str, Any], key: str, found: bool, latest: _Latest | None, 
     if found:
         return 0 if opened > now else opened
     return latest.opened + 1 if opened <= now < latest.opened else opened
+
+
+def _said(run: dict[str, Any]) -> dict[str, Any]:
+    """What the trainer has said, of what a run that is placed has otherwise."""
+    said: dict[str, Any] = run.get(PLACED, run)
+    return said
 
 
 def _is_gone(feed: Any) -> bool:

@@ -7,6 +7,7 @@ without a directory of its own yet writes nothing.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable
 
@@ -17,7 +18,8 @@ from lived_protocol.records import Batch, Damaged
 
 from lived_daemon.ingest import journals
 from lived_daemon.ledger import Ledger
-from lived_daemon.runs import ranked
+from lived_daemon.placing import PLACED, left_out, placed_run
+from lived_daemon.runs import arriving, ranked
 from lived_daemon.runs.checks import check, check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
@@ -31,6 +33,7 @@ from lived_daemon.runs.output import Output, explain
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.telling import Teller
 from lived_daemon.writers.files import RootError, UnsafePathError
+from lived_daemon.writers.parts import Parts
 from lived_daemon.writers.rows import existing_lengths
 
 logger = logging.getLogger("lived_daemon")
@@ -49,7 +52,8 @@ class OvertakenError(Exception):
 class Run:
     """One run, as far as it is applied.
 
-    ``drain`` writes all that is due and waits for all jobs; False if the daemon has to leave first.
+    ``drain`` writes all that is due and waits for all jobs; False if the daemon has to leave first. ``parts`` has what
+    has arrived of artifacts.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Run:
         teller: Teller,
         fsync: bool,
         drain: Callable[[], bool],
+        parts: Parts,
     ) -> None:
         self.state = RunState()
         self.output: Output | None = None
@@ -71,6 +76,7 @@ class Run:
         self._teller = teller
         self._fsync = fsync
         self._drain = drain
+        self._parts = parts
         self._lane: Lane | None = None
 
     def load(self) -> None:
@@ -87,6 +93,7 @@ class Run:
             self.state = RunState.load(self._cuts.checkpoint.state)
             run = self.state.run
             self._directory.moved_to(run["directory"], run.get("ignore_before", 0), run.get("ignore_until", {}))
+        self._parts.keep(self.state.arriving)
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -117,8 +124,13 @@ class Run:
             if self.output is None and not self._open_output():
                 return False
             assert self.output is not None
+            if isinstance(event, (events.Piece, events.Content)):
+                self._take_content(event, feed)
+                return True
             if isinstance(event, events.End):
                 return self._end(event, feed)
+            if isinstance(event, events.Artifact) and (feed.rank is None or feed.rank.rank == 0):
+                event = self._announce(event, feed)
             if feed.rank is not None:
                 self._execute(ranked.apply(self.state, event, feed.producer, feed.rank), feed.producer)
                 return True
@@ -142,6 +154,31 @@ class Run:
             logger.exception(f"run {run_id} in {self._directory.path}: an event cannot be applied")
             self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
+
+    def _announce(self, event: events.Artifact, feed: Feed) -> events.Artifact:
+        """What of an artifact's event can be done at once, where its content is not to be read, or not to stay here."""
+        if feed.journal and PLACED not in self.state.run:
+            return event
+        announced = arriving.announce(self.state, event, feed.producer)
+        if feed.journal and event.snapshot is not None:  # its trainer is on this machine after all
+            store = arriving.complete(self.state, os.path.basename(event.snapshot), feed.producer, None)
+            if store is not None:
+                self._execute([store._replace(key=event.snapshot)], feed.producer)
+        return announced
+
+    def _take_content(self, event: events.Piece | events.Content, feed: Feed) -> None:
+        check(event)
+        assert self.output is not None, "opened before"
+        key = arriving.key_of(feed.producer, event.artifact)
+        if key not in self.state.arriving:
+            return
+        if isinstance(event, events.Piece):
+            self.output.parts.write(key, event.file, event.offset, event.data)
+            return
+        store = arriving.complete(self.state, event.artifact, feed.producer, event.entries)
+        if store is not None:
+            self._execute([store], feed.producer)
+            self.output.parts.finished(key)
 
     def _read(self, feed: Feed, body: Piece | Damaged) -> events.Event | None:
         """The event in ``body``, or None where it only says how others are read.
@@ -183,6 +220,10 @@ class Run:
             if not self._make_room():
                 return False
         check_run(event.run)
+        if PLACED in feed.hello:
+            for call, reason in left_out(event.run):
+                self._teller.say_once(call, reason)
+        event = event._replace(run=placed_run(event.run, feed.hello))
         if self._directory.moved:
             self.state.run = self._directory.moved_run(event.run)  # it is made when something lands there
             return True
@@ -252,6 +293,7 @@ class Run:
             return False
         self.let_go()
         self.state = RunState()
+        self._parts.keep(())
         self._cuts.begin_anew()
         return True
 
@@ -260,6 +302,7 @@ class Run:
         if feed.rank is None or self._directory.moved:
             return True
         check_run(event.run)
+        event = event._replace(run=placed_run(event.run, feed.hello))
         if self.output is None and not self._open_output():
             return False
         assert self.output is not None
@@ -307,7 +350,8 @@ class Run:
         Raises:
             RootError: something is in the way, which concerns all of the run, and not the event at hand alone.
         """
-        output = Output(self.state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._teller.say)
+        submit, say = self._jobs.submit, self._teller.say
+        output = Output(self.state, self._cuts.checkpoint, self._fsync, submit, say, self._parts)
         try:
             output.tree.make_root()
             if not self._directory.lock():
@@ -387,6 +431,7 @@ class Run:
         self._directory.move(time_taken, positions)
         reduction = self.state.reduction
         self.state = RunState(run=self._directory.moved_run(run) if run else {})
+        self._parts.keep(())
         self.state.reduction = reduction.moved() if reduction is not None else None
         self._cuts.begin_anew()
 
@@ -432,6 +477,9 @@ class Run:
         self.state.conclude(self.state.step)
         if not self._finish(save=False):
             return
+        for missing in self.state.arriving.values():
+            self._teller.say(f"log_artifact {missing['shown']!r}", "its content has not come; it is left out", b"")
+        self.state.arriving.clear()
         self.state.crashed, self.state.ended = crashed, not crashed
         self._cuts.changed = True
         if crashed:

@@ -58,6 +58,8 @@ class RunState:
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: producer (hex; empty for what the run resumes) -> events per kind that its journal had no room for, all in all
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: artifacts whose content is on its way, see :mod:`lived_daemon.runs.arriving`
+    arriving: dict[str, dict[str, Any]] = field(default_factory=dict)
     ended: bool = False
     crashed: bool = False
     #: Of a run of several ranks, see :mod:`lived_daemon.runs.ranked`.

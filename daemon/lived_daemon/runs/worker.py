@@ -17,6 +17,7 @@ import time
 from collections import deque
 from typing import Any
 
+from lived_protocol import places
 from lived_protocol.records import Batch
 
 from lived_daemon import checkpoint
@@ -36,6 +37,7 @@ from lived_daemon.runs.roll_call import RollCall
 from lived_daemon.runs.run import OvertakenError, Run
 from lived_daemon.runs.telling import RETRY_SECONDS, Teller, waiting
 from lived_daemon.writers.files import sync_file
+from lived_daemon.writers.parts import Parts
 
 logger = logging.getLogger("lived_daemon")
 
@@ -77,7 +79,8 @@ class Worker:
             lambda job: self.inbox.put(commands.Done(job)),
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
         )
-        self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain)
+        parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync)
+        self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, parts)
         self._roll_call = RollCall(home, self.intake, self._run)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)

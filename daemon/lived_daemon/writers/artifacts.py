@@ -25,17 +25,24 @@ def copy_into(snapshot: str, directory: str, basename: str, umask: int, fsync: b
     """
     if basename in ("", ".", "..") or "/" in basename or "\0" in basename:
         raise ValueError(f"{basename!r} is not the name of a file or directory")
-    folder = os.path.join(directory, "artifacts")
+    return place(snapshot, directory, os.path.join("artifacts", basename), umask, fsync)
+
+
+def place(snapshot: str, directory: str, path: str, umask: int, fsync: bool = False) -> str:
+    """As :func:`copy_into`, to ``{directory}/{path}``; ``path`` is a name, whose folders are made."""
     os.makedirs(directory, mode=0o777 & ~umask, exist_ok=True)
-    if not os.path.isdir(folder):
-        os.mkdir(folder, 0o777)
-        os.chmod(folder, 0o777 & ~umask)
     root = os.path.realpath(directory)
-    if os.path.commonpath([root, os.path.realpath(folder)]) != root:
-        raise ValueError(f"'{folder}' is a symbolic link out of the run directory; remove it")
-    target = os.path.join(folder, basename)
+    folder = directory
+    for component in path.split("/")[:-1]:
+        folder = os.path.join(folder, component)
+        if not os.path.isdir(folder):
+            os.mkdir(folder, 0o777)
+            os.chmod(folder, 0o777 & ~umask)
+        if os.path.commonpath([root, os.path.realpath(folder)]) != root:
+            raise ValueError(f"'{folder}' is a symbolic link out of the run directory; remove it")
+    target = os.path.join(directory, path)
     # In the run directory, not in `artifacts`, which may be tracked as a whole; the name is the same after a crash.
-    workshop = os.path.join(directory, f".artifact-{hashlib.sha256(basename.encode()).hexdigest()[:16]}")
+    workshop = os.path.join(directory, f".artifact-{hashlib.sha256(path.encode()).hexdigest()[:16]}")
     if os.path.isdir(workshop):
         shutil.rmtree(workshop)
     os.mkdir(workshop, 0o700)
@@ -46,8 +53,10 @@ def copy_into(snapshot: str, directory: str, basename: str, umask: int, fsync: b
         _replace(new, target, os.path.join(workshop, "old"))
     finally:
         shutil.rmtree(workshop)
-    if fsync:
+    while fsync and folder != directory:
         sync_file(folder)
+        folder = os.path.dirname(folder)
+    if fsync:
         sync_file(directory)
     return target
 

@@ -19,7 +19,7 @@ from lived.settings import Settings, from_environment
 from lived_protocol import segments
 
 HERE = os.uname().nodename
-ELSEWHERE = "tcp://127.0.0.1:7811"
+ELSEWHERE = "tcp://127.0.0.1:7447"
 #: Above the largest pid that Linux gives.
 NOBODY = 2**22 + 1
 HOLD = """
@@ -177,11 +177,11 @@ def test_a_journal_that_is_gone_meanwhile_is_no_trouble(settings: Settings) -> N
 @pytest.mark.parametrize(
     ("endpoint", "address", "to", "outcome"),
     [
-        (ELSEWHERE, "tcp://0.0.0.0:7811", None, Awaited),  # the daemon it is for has its home here
-        (ELSEWHERE, "tcp://0.0.0.0:7811", "tcp://localhost:7811", Awaited),
-        (ELSEWHERE, "tcp://0.0.0.0:7811", "tcp://other:7811", KeptError),  # and takes it before it could be sent
-        (None, "ipc:///run/a", "tcp://other:7811", KeptError),
-        (None, "tcp://0.0.0.0:7811", "tcp://localhost:7811", Awaited),
+        (ELSEWHERE, "tcp://0.0.0.0:7447", None, Awaited),  # the daemon it is for has its home here
+        (ELSEWHERE, "tcp://0.0.0.0:7447", "tcp://localhost:7447", Awaited),
+        (ELSEWHERE, "tcp://0.0.0.0:7447", "tcp://other:7447", KeptError),  # and takes it before it could be sent
+        (None, "ipc:///run/a", "tcp://other:7447", KeptError),
+        (None, "tcp://0.0.0.0:7447", "tcp://localhost:7447", Awaited),
         (ELSEWHERE, "ipc:///run/a", None, delivery.Shipment),  # a daemon that leaves it alone
         (ELSEWHERE, "", None, delivery.Shipment),  # one that has not looked yet, and will find it held
     ],

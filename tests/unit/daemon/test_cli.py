@@ -147,7 +147,7 @@ def test_stop_of_a_silent_endpoint_fails_with_one_line(home: Path, monkeypatch: 
     assert result.stderr.startswith("Error: cannot ask the daemon at nonsense")
 
 
-@pytest.mark.parametrize("bind", ["localhost:80", "tcp://host", "tcp://:7811", "tcp://h:0", "tcp://h:99999", "ipc://x"])
+@pytest.mark.parametrize("bind", ["localhost:80", "tcp://host", "tcp://:7447", "tcp://h:0", "tcp://h:99999", "ipc://x"])
 def test_a_bad_bind_address_is_refused(bind: str) -> None:
     """The error names the address and the form it should have."""
     with pytest.raises(click.BadParameter, match="is not an address; use tcp://HOST:PORT"):
@@ -156,8 +156,8 @@ def test_a_bad_bind_address_is_refused(bind: str) -> None:
 
 def test_bind_addresses_are_split_at_the_last_colon() -> None:
     """An IPv6 host has colons of its own."""
-    assert cli.split_address("tcp://127.0.0.1:7811") == ("127.0.0.1", "7811")
-    assert cli.split_address("tcp://[::1]:7811") == ("[::1]", "7811")
+    assert cli.split_address("tcp://127.0.0.1:7447") == ("127.0.0.1", "7447")
+    assert cli.split_address("tcp://[::1]:7447") == ("[::1]", "7447")
 
 
 def test_a_daemon_run_by_hand_stays(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_taken_port_is_one_clear_line(home: Path, monkeypatch: pytest.MonkeyPa
         raise error
 
     monkeypatch.setitem(sys.modules, "lived_daemon.app", SimpleNamespace(run_daemon=run_daemon))
-    result = lived("serve", "--insecure", "--bind", "tcp://127.0.0.1:7999")
+    result = lived("serve", "--insecure", "--listen", "tcp://127.0.0.1:7999")
     assert result.exit_code == 1
     assert "in trainers: export LIVED_ENDPOINT=tcp://127.0.0.1:7999" in result.stdout
     assert result.stderr.splitlines()[-1] == "Error: cannot serve on tcp://127.0.0.1:7999: Address already in use"
@@ -211,7 +211,7 @@ def test_serving_without_keys_is_warned_of(home: Path, monkeypatch: pytest.Monke
     """Whoever reaches it can write as this user: that is said, and trainers are told a name they can reach."""
     seen = []
     monkeypatch.setitem(sys.modules, "lived_daemon.app", SimpleNamespace(run_daemon=seen.append))
-    result = lived("serve", "--insecure", "--bind", "tcp://0.0.0.0:7999", "--fsync", "never", "--log-level", "DEBUG")
+    result = lived("serve", "--insecure", "--listen", "tcp://0.0.0.0:7999", "--fsync", "never", "--log-level", "DEBUG")
     assert result.exit_code == 0
     assert result.stderr.startswith("warning: who can reach port 7999")
     assert f"LIVED_ENDPOINT=tcp://{socket.gethostname()}:7999" in result.stdout
@@ -258,7 +258,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, journals: list[dict[str, Any]], *arg
 def test_what_is_left_is_a_table_of_80_columns(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose, since when, how much and for whom; below it what is damaged, and what cannot be recovered and why."""
     monkeypatch.setenv("COLUMNS", "80")
-    other = {**JOURNAL, "directory": "/b", "endpoint": "tcp://a-machine.with-a-long-name:7811", "damaged": ["/x/1.seg"]}
+    other = {**JOURNAL, "directory": "/b", "endpoint": "tcp://a-machine.with-a-long-name:7447", "damaged": ["/x/1.seg"]}
     torn = {**dict.fromkeys(JOURNAL), "damaged": [], "bytes": 5, "folder": "/torn", "problem": "it is torn"}
     output = listed(monkeypatch, [JOURNAL, other, torn]).stdout
     rows = output[: output.index("damaged in")].splitlines()

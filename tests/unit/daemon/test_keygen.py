@@ -82,7 +82,7 @@ def test_serving_without_keys_is_refused(folder: Path, bind: str, monkeypatch: p
     """On the loopback too: another user of the machine reaches it. The error says how to make keys, andwhat else."""
     seen: list[object] = []
     monkeypatch.setitem(__import__("sys").modules, "lived_daemon.app", SimpleNamespace(run_daemon=seen.append))
-    result = lived("serve", "--bind", bind)
+    result = lived("serve", "--listen", bind)
     assert result.exit_code == 1
     for part in (
         str(folder),
@@ -94,8 +94,8 @@ def test_serving_without_keys_is_refused(folder: Path, bind: str, monkeypatch: p
         assert part in result.stderr
     assert seen == []
     assert lived("keygen", "--server").exit_code == 0
-    assert lived("serve", "--bind", bind).exit_code == 0
-    assert lived("serve", "--bind", bind, "--insecure").exit_code == 0
+    assert lived("serve", "--listen", bind).exit_code == 0
+    assert lived("serve", "--listen", bind, "--insecure").exit_code == 0
     assert [settings.keys is not None for settings in seen] == [True, False]
     assert SimpleNamespace(secret=repr(seen[0].keys.secret)).secret == "Secret(...)"
 

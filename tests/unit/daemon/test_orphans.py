@@ -201,13 +201,13 @@ def test_journals_for_a_daemon_elsewhere_are_left_alone_and_said_once(
     """A journal names the daemon it was written for: only one bound there takes it, from its own home."""
     here = os.uname().nodename
     journal(tmp_path, [b"x"], producer=b"o" * 16, opened=NOW)
-    named = journal(tmp_path, [b"x"], producer=b"n" * 16, opened=NOW + 1, endpoint="tcp://localhost:7811", host=here)
+    named = journal(tmp_path, [b"x"], producer=b"n" * 16, opened=NOW + 1, endpoint="tcp://localhost:7447", host=here)
     with caplog.at_level("INFO", "lived_daemon"):
         for address in ("ipc:///run/a", "", "tcp://127.0.0.1:7812"):
             found = orphans.find(str(tmp_path), address=address)
             assert [orphan.producer for orphan in found] == [b"o" * 16]
-    assert caplog.text.count(f"{named} is kept for the daemon at tcp://localhost:7811") == 1
-    found = orphans.find(str(tmp_path), address="tcp://0.0.0.0:7811")
+    assert caplog.text.count(f"{named} is kept for the daemon at tcp://localhost:7447") == 1
+    found = orphans.find(str(tmp_path), address="tcp://0.0.0.0:7447")
     assert [orphan.producer for orphan in found] == [b"o" * 16, b"n" * 16]
 
 

@@ -388,3 +388,69 @@ def write_journal(folder: Path, run: dict[str, Any], data: bytes) -> None:
     head = bytearray(segments.pack_head(0, len(data), PRODUCER))
     struct.pack_into("<Q", head, segments.COMMITTED_OFFSET, len(data))
     (folder / segments.file_name(0)).write_bytes(bytes(head) + data)
+
+
+def test_content_that_was_not_announced_is_left_alone(tmp_path: Path, begin: Callable[[], Wire]) -> None:
+    """Pieces that are sent again behind their artifact, or by somebody who makes them up, take no room."""
+    wire, run = begin(), described(tmp_path / "run")
+    made: list[events.Event] = [
+        events.Piece(NOW, None, "0-m.bin", "", 0, b"x"),
+        events.Content(NOW, None, "0-m.bin", []),
+    ]
+    data = b"".join([*stream(run, 2), *(frames.encode(events.encode(event)) for event in made)])
+    wire.greet(run)
+    wire.send(messages.Data(0, data))
+    wire.answer(1, len(data))
+    assert not list(wire.home.glob("runs/*/parts"))
+    assert not wire.of(messages.Fault)
+
+
+@pytest.mark.parametrize(("artifact", "file"), [("../m", ""), ("a/b", ""), ("0-m.bin", "../../x"), ("0-m.bin", "/x")])
+def test_content_with_a_name_that_leads_elsewhere_is_refused(
+    tmp_path: Path, begin: Callable[[], Wire], artifact: str, file: str
+) -> None:
+    """It is told as a fault, and nothing is written."""
+    wire, run = begin(), described(tmp_path / "run")
+    made: list[events.Event] = [
+        events.Artifact(NOW, 0, "/w/m.bin", "m.bin", f"/j/files/{artifact}", {}, True, False),
+        events.Piece(NOW, None, artifact, file, 0, b"x"),
+    ]
+    data = b"".join([*stream(run, 1), *(frames.encode(events.encode(event)) for event in made)])
+    wire.greet(run)
+    wire.send(messages.Data(0, data))
+    wire.answer(1, len(data))
+    assert wire.of(messages.Fault)
+    assert not list(wire.home.glob("runs/*/parts"))
+    assert not list(tmp_path.rglob("x"))
+
+
+def test_a_folder_that_a_hello_over_tcp_names_is_not_read(tmp_path: Path, begin: Callable[[], Wire]) -> None:
+    """Only this daemon's own home has journals; nobody elsewhere can have another folder read or deleted."""
+    wire, run = begin(), described(tmp_path / "run", host=os.uname().nodename)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    data = b"".join(stream(run, 3))
+    (theirs / segments.file_name(0)).write_bytes(
+        segments.pack_head(0, len(data), PRODUCER)[: segments.COMMITTED_OFFSET] + len(data).to_bytes(8, "little")
+        + bytes(8) + data
+    )  # fmt: skip
+    wire.registry.hello(messages.Hello(PROTOCOL_VERSION, __version__, PRODUCER, 0, str(theirs), run))
+    wire.send(messages.Data(0, data[:-10]))
+    wire.answer(1, len(data) - 10)
+    for _ in range(3):
+        wire.registry.tick()
+    assert rows(tmp_path / "run") == [0, 1]
+    assert [path.name for path in theirs.iterdir()] == [segments.file_name(0)]
+
+
+def test_a_journal_that_can_have_no_place_is_kept(tmp_path: Path, begin: Callable[[], Wire]) -> None:
+    """A daemon with a root refuses it, says so, and serves everybody else."""
+    wire, run = begin(), described(tmp_path / "run", project="..")
+    wire.registry = Registry(str(wire.home), False, lambda _, message: wire.posted.append(message), "", str(tmp_path))
+    folder = Path(places.journal_folder(str(wire.home), PRODUCER.hex()))
+    folder.mkdir(parents=True)
+    (folder / "producer.json").write_text(json.dumps(run), encoding="utf-8")
+    wire.registry.adopt_orphans()
+    assert [fault.fatal for fault in wire.of(messages.Fault)] == [True]
+    assert folder.exists()
+    assert not wire.registry.busy

@@ -197,9 +197,9 @@ def test_journals_for_a_daemon_elsewhere_are_counted_apart(tmp_path: Path) -> No
     folder = tmp_path / "journal" / "left"
     folder.mkdir(parents=True)
     (folder / "00000000000000000000.seg").write_bytes(b"x")
-    (folder / "producer.json").write_text(json.dumps({"endpoint": "tcp://127.0.0.1:7811", "host": os.uname().nodename}))
+    (folder / "producer.json").write_text(json.dumps({"endpoint": "tcp://127.0.0.1:7447", "host": os.uname().nodename}))
     assert status.count_orphans(str(tmp_path)) == (0, 1)
-    assert status.count_orphans(str(tmp_path), ["tcp://0.0.0.0:7811"]) == (1, 0)
+    assert status.count_orphans(str(tmp_path), ["tcp://0.0.0.0:7447"]) == (1, 0)
     said = table.lines(status.Status(elsewhere=1), str(tmp_path), 5)
     assert said[-1] == (
         "1 journal is left by trainers that have ended; `lived recover` ships it to the daemon it is for"

@@ -19,6 +19,7 @@ from lived_daemon.runs.state import RunState
 from lived_daemon.writers import appending
 from lived_daemon.writers.artifacts import copy_into
 from lived_daemon.writers.files import Tree, replace_file
+from lived_daemon.writers.parts import Parts
 from lived_daemon.writers.rows import RowWriter
 
 Done = list[tuple[str, str]]
@@ -237,11 +238,22 @@ def test_what_dvc_has_written_is_synced_before_its_job_is_done(
     """DVC and Git do not sync; a checkpoint waits for the job."""
     run = {"directory": str(tmp_path / "run"), "umask": 0o022, "cwd": str(tmp_path), "env": {}}
     for fsync, expected in ((False, []), (True, ["everything"])):
-        output = Output(RunState(run=run), Checkpoint(), fsync, lambda job: None, lambda *_: None)
+        output = Output(RunState(run=run), Checkpoint(), fsync, lambda job: None, lambda *_: None, Parts("", fsync))
         monkeypatch.setattr(output._dvc, "request", lambda method, **_: {})
         output._ask_dvc("add")
         assert synced(done) == expected
         output.close()
+
+
+def test_content_that_has_arrived_is_synced_with_the_rows(tmp_path: Path, done: Done) -> None:
+    """Its producer may forget a piece that a checkpoint covers."""
+    run = {"directory": str(tmp_path / "run"), "umask": 0o022, "cwd": str(tmp_path), "env": {}}
+    parts = Parts(str(tmp_path / "parts"), fsync=True)
+    output = Output(RunState(run=run), Checkpoint(), True, lambda job: None, lambda *_: None, parts)
+    parts.write("p/0", "", 0, b"x")
+    output.sync()
+    assert os.path.relpath(parts.path("p/0"), tmp_path) in synced(done)
+    output.close()
 
 
 def test_without_fsync_nothing_is_synced(tmp_path: Path, done: Done) -> None:

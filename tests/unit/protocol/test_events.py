@@ -36,6 +36,8 @@ SAMPLES: list[Any] = [
     events.Dropped(NOW, None, {"Image": 3}, 12345),
     events.End(NOW, None),
     events.Name(NOW, None, 40_000, "train/loss", "d"),
+    events.Piece(NOW, None, "0-data", "a/b.bin", 131072, b"\x00\x01"),
+    events.Content(NOW, None, "0-data", [["", 0o40755, 0, None], ["a.bin", 0o100644, 2, "00" * 16]]),
 ]
 
 
@@ -43,7 +45,7 @@ def test_every_kind_has_its_number_for_ever() -> None:
     """The numbers are on disk and on the wire; only new ones may be added."""
     assert {number: cls.__name__ for number, cls in events.KINDS.items()} == {
         1: "Open", 2: "Metric", 3: "Step", 4: "Params", 5: "Image", 6: "Plot", 7: "Curve", 8: "Artifact",
-        9: "Summary", 10: "Make", 11: "Dropped", 12: "End", 13: "Name",
+        9: "Summary", 10: "Make", 11: "Dropped", 12: "End", 13: "Name", 14: "Piece", 15: "Content",
     }  # fmt: skip
     assert {type(sample) for sample in SAMPLES} == set(events.KINDS.values())
 

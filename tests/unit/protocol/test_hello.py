@@ -8,7 +8,7 @@ import pytest
 from lived_protocol import hello, places
 
 RUN: dict[str, Any] = {"run_id": "r", "directory": "/run", "opened": 1, "pid": 2, "host": "gpu1"}
-PORT = ":7811"
+PORT = ":7447"
 
 
 def test_what_a_hello_must_say_is_named_where_it_is_missing() -> None:
@@ -105,11 +105,11 @@ def test_a_socket_is_of_one_machine() -> None:
 def test_a_journal_is_for_the_embedded_daemon_unless_it_names_another() -> None:
     """Without an endpoint any daemon of the home takes it; with one only the daemon that is bound there."""
     assert hello.is_for(RUN, "ipc:///run/a", "gpu1")
-    assert hello.is_for(RUN, "tcp://0.0.0.0:7811", "gpu9")
-    named = {**RUN, hello.ENDPOINT: "tcp://127.0.0.1:7811"}
+    assert hello.is_for(RUN, "tcp://0.0.0.0:7447", "gpu9")
+    named = {**RUN, hello.ENDPOINT: "tcp://127.0.0.1:7447"}
     assert not hello.is_for(named, "ipc:///run/a", "gpu1")
-    assert hello.is_for(named, "tcp://127.0.0.1:7811", "gpu1")
-    assert not hello.is_for(named, "tcp://127.0.0.1:7811", "gpu2")
+    assert hello.is_for(named, "tcp://127.0.0.1:7447", "gpu1")
+    assert not hello.is_for(named, "tcp://127.0.0.1:7447", "gpu2")
 
 
 @pytest.mark.parametrize(
