@@ -145,7 +145,7 @@ def _open_log(settings: Settings) -> None:
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
-    logger.setLevel(settings.log_level)
+    logger.setLevel(settings.log_level.upper())
     logger.propagate = False
 
 

@@ -14,18 +14,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 from lived_protocol import __version__, places
 
 from lived_daemon import status as status_of
 from lived_daemon import system
+from lived_daemon.configuration import commands, kinds, options
 
 if TYPE_CHECKING:
     from lived_daemon.settings import Settings
 
-DEFAULT_BIND = "tcp://127.0.0.1:7811"
 #: How many runs ``lived status`` shows without ``--all``.
 SHOWN_RUNS = 15
 _POLL_SECONDS = 0.05
@@ -39,34 +40,24 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--bind", default=DEFAULT_BIND, show_default=True, help="Address to listen on, tcp://HOST:PORT.")
-@click.option("--home", type=click.Path(file_okay=False), help="Where checkpoints and logs go (LIVED_HOME).")
-@click.option(
-    "--fsync",
-    type=click.Choice(["never", "checkpoint"]),
-    default="checkpoint",
-    show_default=True,
-    help="What acknowledged events survive: a crash of processes (never), a power cut too (checkpoint).",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-)
-def serve(bind: str, home: str | None, fsync: str, log_level: str) -> None:
-    """Run a daemon in the foreground, for trainers that are pointed at it."""
+@options.setting_options
+def serve(config: str | None, **values: Any) -> None:
+    """Run a daemon in the foreground, for trainers that are pointed at it.
+
+    A flag wins over its environment variable, that over the line in lived.yaml, that over the default.
+    """
     import zmq
 
     from lived_daemon.app import run_daemon
 
-    settings = serve_settings(os.path.abspath(home) if home else places.home(os.environ), bind, fsync, log_level)
+    settings = serve_settings(options.given(values), config)
     for record in status_of.running_daemons(settings.home, settings.lock_path):
         if record.lock_path == settings.lock_path:
             raise click.ClickException(
                 f"a daemon (pid {record.pid}, {record.endpoint}) already serves {settings.home}; "
                 "end it with `lived stop`, or choose another --home"
             )
+    bind = settings.endpoint
     host, port = split_address(bind)
     if host in ("*", "0.0.0.0", "[::]"):
         host = socket.gethostname()
@@ -80,32 +71,33 @@ def serve(bind: str, home: str | None, fsync: str, log_level: str) -> None:
         raise click.ClickException(f"cannot serve on {bind}: {exc.strerror or exc}") from exc
 
 
-def serve_settings(home: str, bind: str, fsync: str, log_level: str) -> Settings:
-    """The settings of a daemon run by hand: in the foreground, and never leaving because it is idle."""
-    from lived_daemon.settings import Settings
+def serve_settings(flags: dict[str, Any], config: str | None) -> Settings:
+    """The settings of a daemon run by hand: in the foreground.
 
-    return Settings(
-        home=home,
-        endpoint=bind,
-        lock_path=status_of.own_lock(home),
-        fsync="never" if fsync == "never" else "checkpoint",
-        idle_seconds=None,
-        log_level=log_level.upper(),
-        foreground=True,
-    )
+    Raises:
+        click.ClickException: something is given that is not allowed; every such thing is named.
+    """
+    from lived_daemon.configuration.sources import SettingsError, Sources
+
+    try:
+        return replace(Sources(flags, os.environ, config).read().settings, foreground=True)
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
-def split_address(bind: str, hint: str = "--bind") -> tuple[str, str]:
+def split_address(bind: str, hint: str = "--listen") -> tuple[str, str]:
     """Host and port of ``tcp://HOST:PORT``.
 
     Raises:
         click.BadParameter: not such an address.
     """
-    scheme, _, rest = bind.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise click.BadParameter(f"{bind!r} is not an address; use tcp://HOST:PORT", param_hint=hint)
-    return host, port
+    try:
+        return kinds.split_address(bind)
+    except ValueError as exc:
+        raise click.BadParameter(f"{bind!r} is not an address; use tcp://HOST:PORT", param_hint=hint) from exc
+
+
+main.add_command(commands.config)
 
 
 @main.command()
