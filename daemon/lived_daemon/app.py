@@ -12,14 +12,18 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lived_protocol import __version__
 
 from lived_daemon import system
+from lived_daemon.configuration.current import Current
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
+
+if TYPE_CHECKING:
+    from lived_daemon.configuration.watch import Watch
 
 logger = logging.getLogger("lived_daemon")
 
@@ -72,6 +76,9 @@ class _Daemon:
     def __init__(self, settings: Settings, lock: system.FileLock) -> None:
         self._settings = settings
         self._lock = lock
+        self._current = Current(settings)
+        self._current.on_change(self.apply)
+        self._watch: Watch | None = None
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
         self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
@@ -85,17 +92,34 @@ class _Daemon:
         self._lock.write(json.dumps(identity).encode())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self._watch_settings()
         signal.set_wakeup_fd(self._outbox.wake_fd, warn_on_full_buffer=False)
         logger.info(f"lived {__version__} serves {self._receiver.address} for {self._settings.home}, pid {os.getpid()}")
         while not self._should_leave():
             self._receiver.turn()
         logger.info("leaving")
+        if self._watch is not None:
+            self._watch.stop()
         self._registry.close(WIND_UP_SECONDS)
         self._receiver.close()
         if self._lock.stands:  # else the socket may be the next daemon's by now
             _remove_socket(self._settings.endpoint)
         signal.set_wakeup_fd(-1)
         self._outbox.close()
+
+    def apply(self, settings: Settings) -> None:
+        """The settings have changed while the daemon runs; called from the thread that reads them."""
+        self._settings = settings
+        logger.setLevel(settings.log_level.upper())
+
+    def _watch_settings(self) -> None:
+        if self._settings.sources is None:
+            return
+        from lived_daemon.configuration.watch import Watch
+
+        self._watch = watch = Watch(self._current, self._settings.sources)
+        signal.signal(signal.SIGHUP, lambda *_: watch.ask())
+        watch.start()
 
     def _should_leave(self) -> bool:
         if self._signals or self._receiver.stop_asked or self._is_homeless():
