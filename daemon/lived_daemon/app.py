@@ -19,11 +19,13 @@ from lived_protocol import __version__
 from lived_daemon import system
 from lived_daemon.configuration.current import Current
 from lived_daemon.ingest.receiver import Outbox, Receiver
+from lived_daemon.metrics.tally import Tally
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
 
 if TYPE_CHECKING:
     from lived_daemon.configuration.watch import Watch
+    from lived_daemon.metrics.monitor import Monitor
 
 logger = logging.getLogger("lived_daemon")
 
@@ -81,8 +83,10 @@ class _Daemon:
         self._watch: Watch | None = None
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
-        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status)
+        tally = Tally()
+        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint, tally)
+        self._monitor = self._open_monitor(tally)
+        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, tally)
         self._signals = 0
         self._next_look = 0.0
 
@@ -97,13 +101,19 @@ class _Daemon:
         logger.info(f"lived {__version__} serves {self._receiver.address} for {self._settings.home}, pid {os.getpid()}")
         while not self._should_leave():
             self._receiver.turn()
+            if self._monitor is not None:
+                self._monitor.came_round()
         logger.info("leaving")
+        if self._monitor is not None:
+            self._monitor.leave()
         if self._watch is not None:
             self._watch.stop()
         self._registry.close(WIND_UP_SECONDS)
         self._receiver.close()
         if self._lock.stands:  # else the socket may be the next daemon's by now
             _remove_socket(self._settings.endpoint)
+        if self._monitor is not None:
+            self._monitor.close()
         signal.set_wakeup_fd(-1)
         self._outbox.close()
 
@@ -111,6 +121,16 @@ class _Daemon:
         """The settings have changed while the daemon runs; called from the thread that reads them."""
         self._settings = settings
         logger.setLevel(settings.log_level.upper())
+
+    def _open_monitor(self, tally: Tally) -> Monitor | None:
+        """The port for those who run the daemon, where they want one."""
+        settings = self._settings
+        if settings.metrics_listen is None:
+            return None
+        from lived_daemon.metrics.monitor import Monitor
+
+        disk = settings.root or settings.home
+        return Monitor(settings.metrics_listen, tally, self._registry, disk, lambda: self._settings.unhealthy_seconds)
 
     def _watch_settings(self) -> None:
         if self._settings.sources is None:

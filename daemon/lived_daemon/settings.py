@@ -58,6 +58,9 @@ class Settings:
     endpoint: str = setting(
         "tcp://127.0.0.1:7811", kinds.ADDRESS, "The address that trainers send to.", key="listen", also="--bind"
     )
+    root: str | None = setting(
+        None, kinds.or_word(kinds.FOLDER, "none"), "The folder that results are below; the room left there is watched."
+    )
     fsync: Literal["never", "checkpoint"] = setting(
         "checkpoint",
         kinds.choice("never", "checkpoint"),
@@ -66,6 +69,12 @@ class Settings:
     log_level: str = setting("info", kinds.choice(*kinds.LEVELS), "How much is logged.", live=True)
     idle_seconds: float | None = setting(
         None, kinds.SECONDS_OR_NEVER, "The daemon leaves when nobody has come for so long.", live=True
+    )
+    metrics_listen: str | None = setting(
+        None, kinds.or_word(kinds.PORT, "off"), "Where /metrics, /healthz and /readyz are answered over HTTP."
+    )
+    unhealthy_seconds: float = setting(
+        60.0, kinds.SECONDS, "So long may a disk refuse writes, or the receiver hang, until /healthz fails.", live=True
     )
 
     #: Held while the daemon runs.

@@ -6,6 +6,7 @@ change, and a hook sees one whole :class:`Settings` at a time.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -48,18 +49,26 @@ class Current:
 
     def _take(self, new: Settings, origins: dict[str, str]) -> None:
         changed = {}
+        said: list[tuple[int, str]] = []
         for each in all_settings.table():
             value, before = getattr(new, each.field), getattr(self.settings, each.field)
-            said = f"{each.key} is {each.kind.show(value)} ({origins[each.key]})"
+            text = f"{each.key} is {each.kind.show(value)} ({origins[each.key]})"
             if each.live:
                 if value != before:
                     changed[each.field] = value
-                    logger.info(f"{said}, was {each.kind.show(before)}")
+                    said.append((logging.INFO, f"{text}, was {each.kind.show(before)}"))
             elif value != self._pending.get(each.key, before):
                 self._pending[each.key] = value
-                waits = f"until a restart it stays {each.kind.show(before)}"
-                logger.warning(f"{said}; {waits}" if value != before else f"{said} again, as it has been all the time")
+                waits = f"; until a restart it stays {each.kind.show(before)}"
+                said.append((logging.WARNING, text + (waits if value != before else " again, as it was all the time")))
+        before_it = [logger.isEnabledFor(level) for level, _ in said]
+        self._say(said, before_it)
         if changed:
             self.settings = replace(self.settings, **changed)
             for apply in self._hooks:
                 apply(self.settings)
+        self._say(said, [not done for done in before_it])  # if more is logged by now
+
+    def _say(self, said: list[tuple[int, str]], now: list[bool]) -> None:
+        for level, text in itertools.compress(said, now):
+            logger.log(level, text)

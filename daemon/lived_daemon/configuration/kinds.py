@@ -84,6 +84,11 @@ def _address(value: Any) -> str:
     return _text(value)
 
 
+def _port(value: Any) -> str:
+    split_port(_text(value))
+    return _text(value)
+
+
 def _folder(value: Any) -> str:
     return os.path.abspath(os.path.expanduser(_text(value)))
 
@@ -109,5 +114,6 @@ def or_word(kind: Kind, word: str) -> Kind:
 
 ADDRESS = Kind("an address", "tcp://HOST:PORT", "tcp://HOST:PORT", _address)
 FOLDER = Kind("a folder", "a path", "FOLDER", _folder)
+PORT = Kind("an address", "HOST:PORT", "HOST:PORT", _port)
 SECONDS = Kind("a number of seconds", "0 or more", "SECONDS", _seconds)
 SECONDS_OR_NEVER = or_word(SECONDS, "never")

@@ -65,8 +65,8 @@ class Watch:
             recursive=False,
             raise_interrupt=False,
         )
-        for change in changes:
-            if change:
+        for number, change in enumerate(changes):
+            if change or not number:  # it may have changed before it was watched
                 self._reload_if_changed()
             self._reload_if_asked()
 

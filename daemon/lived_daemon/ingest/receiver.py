@@ -19,6 +19,8 @@ from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import versions_differ
 
+from lived_daemon.metrics.tally import Tally
+
 logger = logging.getLogger("lived_daemon")
 
 #: Seconds between two looks at what only time brings.
@@ -85,7 +87,10 @@ class Outbox:
 class Receiver:
     """Serves ``endpoint`` until told to stop. ``status`` answers Control questions."""
 
-    def __init__(self, endpoint: str, outbox: Outbox, runs: Runs, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, endpoint: str, outbox: Outbox, runs: Runs, status: Callable[[], dict[str, Any]], tally: Tally
+    ) -> None:
+        self._tally = tally
         self._endpoint = endpoint
         self._outbox = outbox
         self._runs = runs
@@ -136,8 +141,10 @@ class Receiver:
             try:
                 self._handle(sender, messages.decode(parts))
             except (InvalidMessageError, ValueError) as exc:
+                self._refuse("invalid")
                 logger.warning(f"a message from {sender.hex()} cannot be understood: {exc}")
             except OSError as exc:  # too many open files, say; who waits for an answer asks again
+                self._refuse("busy")
                 logger.warning(f"a message from {sender.hex()} cannot be dealt with now: {exc}")
 
     def _handle(self, sender: bytes, message: messages.Message) -> None:
@@ -157,12 +164,17 @@ class Receiver:
             cause = versions_differ(theirs, self.address, ours)
             fault = messages.Fault(time.time_ns(), str(hello.run.get("run_id", "")), "version", cause, fatal=True)
             self._outbox.post(sender, fault)
+            self._refuse("version")
             return
         if hello.producer != sender:
             raise InvalidMessageError("a producer's hello comes from another identity")
         self._runs.hello(hello)
 
+    def _refuse(self, reason: str) -> None:
+        self._tally.add("refused_messages", 1, reason)
+
     def _ask_for_hello(self, sender: bytes) -> None:
+        self._refuse("unknown producer")
         now = time.monotonic()
         if now - self._asked.get(sender, 0.0) > _ASK_SECONDS:
             self._asked[sender] = now

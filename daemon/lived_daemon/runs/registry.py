@@ -18,11 +18,12 @@ from lived_protocol.hello import END, check_hello, is_for
 
 from lived_daemon import checkpoint, system
 from lived_daemon.ingest import orphans
+from lived_daemon.metrics.tally import Tally
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
-from lived_daemon.runs.worker import Worker
+from lived_daemon.runs.worker import MEASURED, Worker
 
 logger = logging.getLogger("lived_daemon")
 
@@ -40,9 +41,10 @@ class _Latest(NamedTuple):
 
 
 class Registry:
-    """All runs of one daemon, which is bound to ``address``. Only the receiver's thread calls it."""
+    """All runs of one daemon, which is bound to ``address``. Only the receiver's thread calls it, unless it says so."""
 
-    def __init__(self, home: str, fsync: bool, post: Post, address: str = "") -> None:
+    def __init__(self, home: str, fsync: bool, post: Post, address: str = "", tally: Tally | None = None) -> None:
+        self._tally = Tally() if tally is None else tally
         self._home = home
         self._address = address
         self._fsync = fsync
@@ -154,7 +156,7 @@ class Registry:
         late = other is not None and other.opened > opened
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
-        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place)
+        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place, self._tally)
         self._workers[key] = worker
         if late:
             assert other is not None
@@ -259,6 +261,22 @@ class Registry:
     def busy(self) -> bool:
         """Whether any run is being served."""
         return bool(self._workers)
+
+    def measure(self) -> dict[str, float]:
+        """The sums over all runs that Prometheus is told, and the longest lag. Any thread may ask."""
+        workers = [worker for worker in list(self._workers.values()) if not worker.finished.is_set()]
+        measured = dict.fromkeys(MEASURED, 0.0)
+        for worker in workers:
+            for name, value in worker.measure().items():
+                measured[name] += value
+        lag = max((worker.meter.lag for worker in workers), default=0.0)
+        return {**measured, "runs_active": len(workers), "lag_seconds": lag}
+
+    @property
+    def refused_since(self) -> float | None:
+        """Since when the disk of any run has refused what it was given (monotonic seconds). Any thread may ask."""
+        since = [worker.meter.refused_since for worker in list(self._workers.values()) if not worker.finished.is_set()]
+        return min((each for each in since if each is not None), default=None)
 
     def status(self) -> list[dict[str, Any]]:
         """What ``lived status`` shows: the runs being served, then those remembered."""

@@ -324,8 +324,14 @@ class Run:
                     return self._wait_for_other()
             except OSError as exc:
                 return self._teller.block(RootError(exc.errno, exc.strerror, exc.filename or self._directory.path))
-        trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
+        trouble = self._write_rows(self.output) or self.output.write_documents(self.state, urgent)
         return trouble is None or self._teller.block(trouble)
+
+    def _write_rows(self, output: Output) -> OSError | None:
+        buffered, begun = output.rows.buffered, time.monotonic()
+        trouble = output.write_rows()
+        self._teller.meter.wrote(buffered - output.rows.buffered, time.monotonic() - begun)
+        return trouble
 
     def sync(self) -> bool:
         """Have everything written so far on the disk, where that is promised; False if the disk does not take it."""

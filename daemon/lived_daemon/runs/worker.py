@@ -19,6 +19,8 @@ from typing import Any
 
 from lived_daemon import checkpoint
 from lived_daemon.ingest import journals
+from lived_daemon.metrics.meter import Meter
+from lived_daemon.metrics.tally import Tally
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands, ranked
 from lived_daemon.runs.cuts import Asked, Cuts
@@ -46,14 +48,31 @@ COMMANDS = 256
 JOIN_SECONDS = 10.0
 
 
+#: What :meth:`Worker.measure` tells.
+MEASURED = (
+    "producers_connected", "lag_bytes", "queued_commands", "queued_jobs", "queued_job_bytes", "queued_rows",
+)  # fmt: skip
+
+
 class Worker:
     """One run, in a thread of its own that :meth:`start` starts.
 
-    ``header`` is what its first hello said; ``directory`` is when and where it may write.
+    ``header`` is what its first hello said; ``directory`` is when and where it may write; ``tally`` counts for the
+    daemon.
     """
 
-    def __init__(self, home: str, key: str, header: dict[str, Any], fsync: bool, post: Post, directory: Directory):
+    def __init__(
+        self,
+        home: str,
+        key: str,
+        header: dict[str, Any],
+        fsync: bool,
+        post: Post,
+        directory: Directory,
+        tally: Tally,
+    ) -> None:
         self.key = key
+        self.meter = Meter(tally)
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self.pid: int = header["pid"]
@@ -61,7 +80,7 @@ class Worker:
         self.opened: int = header["opened"]
         self.directory = directory
         self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
-        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds))
+        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter)
         self.intake = Intake(home, post, self._teller.say)
         self.finished = threading.Event()
         self.begun = time.monotonic()
@@ -105,6 +124,7 @@ class Worker:
         while True:
             try:
                 self._run.load()
+                self.meter.begin(self._run.state.dropped)
                 return True
             except OSError as exc:
                 self._teller.say_once("checkpoint", f"it cannot be read: {explain(exc)}; tried again until it can be")
@@ -160,6 +180,7 @@ class Worker:
     def _handle(self, command: commands.Command) -> None:
         if isinstance(command, commands.Piece):
             gap = self.intake.take(command.producer, command.data)
+            self._note_arrival(command.producer, len(command.data.data))
             if gap is not None:
                 self._welcome(gap)
         elif isinstance(command, commands.Done):
@@ -178,11 +199,17 @@ class Worker:
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
             job = command.job
+            self.meter.refused()
             self._teller.say_once(job.label, f"{explain(command.error)}; {waiting(command.error)}", job.producer)
         elif isinstance(command, commands.Move):
             self._moving.ask(command)
         else:
             self._closing = command.deadline
+
+    def _note_arrival(self, producer: bytes, size: int) -> None:
+        feed = self.intake.feeds.get(producer)
+        if feed is not None:
+            self.meter.arrived(producer, size, feed.session.received, feed.durable)
 
     def _welcome(self, feed: Feed) -> None:
         """Welcome a producer; one that resumes, only when earlier runs have written all they had."""
@@ -211,6 +238,7 @@ class Worker:
     def _forget(self, producer: bytes) -> None:
         self.intake.forget(producer)
         self._cuts.forget(producer)
+        self.meter.forget(producer)
 
     def _end_job(self, job: Job) -> None:
         if not self._jobs.ended(job) or isinstance(job.error, StoppedError):
@@ -245,11 +273,13 @@ class Worker:
             if not self._run.state.run and not feed.member and time.monotonic() - self.begun < JOIN_SECONDS:
                 continue  # the run is begun by the producer it has joined
             if feed.rest is not None and not feed.frames:
+                before = feed.session.received
                 try:
                     self.intake.read_piece(feed)
                 except OSError as exc:
                     self._teller.block(exc, feed.producer)
                     return
+                self._note_arrival(feed.producer, feed.session.received - before)
                 self._cuts.changed = True
             if feed.held or self._roll_call.must_wait(feed):
                 continue
@@ -263,20 +293,23 @@ class Worker:
     def _apply(self, feed: Feed) -> bool:
         """Apply what has arrived of ``feed``, a bounded amount of it; False if others have to wait as well."""
         left = BATCH
-        while left > 0 and feed.frames and not self._moving.holds_back(feed):
-            if not self._moving.is_under_way:
-                left -= self._run.apply_metrics(feed, left)
-                if not feed.frames or not left:
-                    break
-            end, body = feed.frames[0]
-            if self._jobs.full:
-                return False
-            if not self._run.apply(feed, end, body):
-                return feed.held  # until others have come
-            feed.frames.popleft()
-            feed.applied = end
-            self._cuts.changed = True
-            left -= 1
+        try:
+            while left > 0 and feed.frames and not self._moving.holds_back(feed):
+                if not self._moving.is_under_way:
+                    left -= self._run.apply_metrics(feed, left)
+                    if not feed.frames or not left:
+                        break
+                end, body = feed.frames[0]
+                if self._jobs.full:
+                    return False
+                if not self._run.apply(feed, end, body):
+                    return feed.held  # until others have come
+                feed.frames.popleft()
+                feed.applied = end
+                self._cuts.changed = True
+                left -= 1
+        finally:
+            self.meter.applied(BATCH - left)
         return True
 
     def _drain(self) -> bool:
@@ -327,11 +360,17 @@ class Worker:
             self._save_cut()
 
     def _save_cut(self) -> None:
+        durable = [(feed, feed.durable) for feed in self.intake.feeds.values()]
         try:
             done = self._cuts.save(self._run.output, self.status(), self._fsync)
         except OSError as exc:
             self._teller.block(exc)
             return
+        self.meter.accepted()
+        self.meter.lost(self.intake.damaged, self._run.state.dropped)
+        for feed, before in durable:
+            if feed.durable > before:
+                self.meter.acknowledged(feed.producer, feed.durable - before, feed.durable)
         for feed in done:
             self._drop_journal(feed)
 
@@ -353,6 +392,19 @@ class Worker:
         except OSError:
             return False
         return not journals.segment_files(journal)
+
+    def measure(self) -> dict[str, float]:
+        """How much is on its way through the run, by the names of :data:`MEASURED`. Asked by other threads."""
+        feeds = list(self.intake.feeds.values())
+        output = self._run.output
+        return {
+            "producers_connected": sum(feed.open for feed in feeds),
+            "lag_bytes": sum(max(0, feed.session.received - feed.durable) for feed in feeds),
+            "queued_commands": self.inbox.qsize(),
+            "queued_jobs": len(self._jobs.pending),
+            "queued_job_bytes": self._jobs.size,
+            "queued_rows": 0 if output is None else output.rows.buffered,
+        }
 
     def status(self) -> dict[str, Any]:
         """What ``lived status`` shows of the run."""

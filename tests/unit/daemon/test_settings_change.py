@@ -60,7 +60,7 @@ def test_what_needs_a_restart_is_said_once_and_not_applied(told: Told, caplog: p
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [
         f"fsync is never ({told.file}:1); until a restart it stays checkpoint",
-        "fsync is checkpoint (default) again, as it has been all the time",
+        "fsync is checkpoint (default) again, as it was all the time",
     ]
 
 
