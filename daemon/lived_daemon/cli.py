@@ -103,10 +103,17 @@ main.add_command(commands.config)
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help='Print {"daemon": ..., "runs": [...]} and nothing else.')
 @click.option("--all", "show_all", is_flag=True, help="Show every run, not the latest ones.")
-def status(as_json: bool, show_all: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it again and again, with rates; with --json one line each time.")
+@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between.")
+def status(as_json: bool, show_all: bool, watch: bool, interval: float) -> None:
     """Show the daemon and the runs, with how far each is written."""
     endpoint = os.environ.get("LIVED_ENDPOINT") or None
     home = places.home(os.environ)
+    if watch:
+        from lived_daemon import table_watch
+
+        table_watch.watch(lambda: status_of.gather(home, endpoint), home, interval, as_json)
+        return
     found = status_of.gather(home, endpoint)
     if as_json:
         click.echo(json.dumps({"daemon": found.daemon, "runs": found.runs}, indent=2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -113,3 +115,38 @@ def test_settings_change_under_a_daemon_that_runs(serve: Callable[[str], Served]
     served.process.send_signal(signal.SIGHUP)
     eventually(lambda: "the settings are read again" in served.said(), "it is read, as its level still allows to say")
     assert served.process.poll() is None
+
+
+def test_a_watched_terminal_is_left_as_it_was(
+    serve: Callable[[str], Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """On a terminal the table has the run in it; after Ctrl-C the cursor is shown again and the exit code is 0."""
+    served = serve("fsync: never\n")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    trainer.do(f"{OPEN}\n{ROWS}\nlive.flush()")
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    env = environment(served.home, LIVED_ENDPOINT=served.endpoint, TERM="xterm", COLUMNS="100", LINES="30")
+    command = [sys.executable, "-m", "lived_daemon.cli", "status", "--watch", "--interval", "0.2"]
+    process = subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = bytearray()
+
+    def has_shown(text: bytes) -> bool:
+        with contextlib.suppress(OSError):  # nothing yet; or it has ended, and so has its terminal
+            shown.extend(os.read(ours, 65536))
+        return text in shown
+
+    try:
+        eventually(lambda: has_shown(b"1 run, 1 client, "), "it is drawn")
+        assert b"work/run" in shown
+        assert not has_shown(b"\x1b[?25h")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        eventually(lambda: has_shown(b"\x1b[?25h"), "the cursor is shown again")
+        assert b"Traceback" not in shown
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        os.close(ours)
+    trainer.do("live.end()")

@@ -30,7 +30,7 @@ class Pace:
     def rate(self, now: float) -> float:
         """Per second."""
         marks = [mark for mark in tuple(self._marks) if now - mark[0] <= WINDOW]
-        return (self.total - marks[0][1]) / max(now - marks[0][0], STEP) if marks else 0.0
+        return (self.total - marks[0][1]) / max(now - marks[0][0], 1.0) if marks else 0.0
 
 
 class Meter:

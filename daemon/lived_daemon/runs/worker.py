@@ -362,7 +362,7 @@ class Worker:
     def _save_cut(self) -> None:
         durable = [(feed, feed.durable) for feed in self.intake.feeds.values()]
         try:
-            done = self._cuts.save(self._run.output, self.status(), self._fsync)
+            done = self._cuts.save(self._run.output, self._remembered(), self._fsync)
         except OSError as exc:
             self._teller.block(exc)
             return
@@ -407,7 +407,17 @@ class Worker:
         }
 
     def status(self) -> dict[str, Any]:
-        """What ``lived status`` shows of the run."""
+        """What ``lived status`` shows of the run while it is served. Asked by other threads."""
+        measured = self.measure()
+        return {
+            **self._remembered(),
+            "clients": measured["producers_connected"],
+            "rates": self.meter.rates(),
+            "lag": {"bytes": measured["lag_bytes"], "seconds": self.meter.lag},
+        }
+
+    def _remembered(self) -> dict[str, Any]:
+        """What ``lived status`` shows of the run later on."""
         feeds = list(self.intake.feeds.values())
         is_open = any(feed.open for feed in feeds)
         run = self._run.state
