@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import logging.handlers
 import os
 import resource
 import signal
-import sys
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lived_protocol import __version__
 
-from lived_daemon import system
+from lived_daemon import logs, system
 from lived_daemon.configuration.current import Current
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.metrics.tally import Tally
@@ -33,7 +31,6 @@ logger = logging.getLogger("lived_daemon")
 WIND_UP_SECONDS = 30.0
 #: How often it is looked whether the home is still there, in seconds.
 LOOK_SECONDS = 0.5
-_LOG_BYTES, _LOG_FILES = 5 * 1024 * 1024, 3
 
 
 class AlreadyRunningError(Exception):
@@ -54,7 +51,7 @@ def run_daemon(settings: Settings) -> None:
     if lock is None:
         raise AlreadyRunningError(f"another daemon holds {settings.lock_path}")
     try:
-        _open_log(settings)
+        logs.open_log(logger, settings)
         _make_socket_folder(settings.endpoint)
         _Daemon(settings, lock).serve()
     finally:
@@ -120,7 +117,7 @@ class _Daemon:
     def apply(self, settings: Settings) -> None:
         """The settings have changed while the daemon runs; called from the thread that reads them."""
         self._settings = settings
-        logger.setLevel(settings.log_level.upper())
+        logs.set_form(logger, settings)
 
     def _open_monitor(self, tally: Tally) -> Monitor | None:
         """The port for those who run the daemon, where they want one."""
@@ -173,24 +170,6 @@ def _remove_socket(endpoint: str) -> None:
     if endpoint.startswith("ipc://"):
         with contextlib.suppress(OSError):
             os.unlink(endpoint.removeprefix("ipc://"))
-
-
-def _open_log(settings: Settings) -> None:
-    folder = os.path.join(settings.home, "log")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    name = os.path.basename(settings.lock_path).removesuffix(".lock")
-    handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(
-            os.path.join(folder, f"daemon-{name}.log"), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
-        )
-    ]
-    if settings.foreground:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(settings.log_level.upper())
-    logger.propagate = False
 
 
 def _make_socket_folder(endpoint: str) -> None:

@@ -7,6 +7,7 @@ What is expected to go wrong ends in one line on stderr and exit code 1. Standar
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -48,6 +49,7 @@ def serve(config: str | None, **values: Any) -> None:
     """
     import zmq
 
+    from lived_daemon import logs
     from lived_daemon.app import run_daemon
 
     settings = serve_settings(options.given(values), config)
@@ -62,7 +64,8 @@ def serve(config: str | None, **values: Any) -> None:
     if host in ("*", "0.0.0.0", "[::]"):
         host = socket.gethostname()
     if not host.startswith(_LOOPBACK):
-        click.echo(f"warning: who can reach port {port} can write files as you; keep it off open networks", err=True)
+        warning = f"who can reach port {port} can write files as you; keep it off open networks"
+        click.echo(logs.line(logging.WARNING, warning, settings.log_format), err=True)
     click.echo(f"lived {__version__} listens on {bind}; in trainers: export LIVED_ENDPOINT=tcp://{host}:{port}")
     sys.stdout.flush()
     try:

@@ -67,6 +67,9 @@ class Settings:
         "What acknowledged events survive: a crash of processes (never), a power cut too (checkpoint).",
     )
     log_level: str = setting("info", kinds.choice(*kinds.LEVELS), "How much is logged.", live=True)
+    log_format: str = setting(
+        "text", kinds.choice("text", "json"), "Lines for people, or one JSON object per line.", live=True
+    )
     idle_seconds: float | None = setting(
         None, kinds.SECONDS_OR_NEVER, "The daemon leaves when nobody has come for so long.", live=True
     )

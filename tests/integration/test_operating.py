@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -115,6 +116,22 @@ def test_settings_change_under_a_daemon_that_runs(serve: Callable[[str], Served]
     served.process.send_signal(signal.SIGHUP)
     eventually(lambda: "the settings are read again" in served.said(), "it is read, as its level still allows to say")
     assert served.process.poll() is None
+
+
+def test_all_that_a_daemon_says_is_json_where_that_is_asked_for(
+    serve: Callable[[str], Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """A fault names its run and its producer; what is said on stdout for people is the one line that is not logged."""
+    served = serve("log_format: json\nfsync: never\n")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    trainer.do(f"{OPEN}; live.log_sklearn_plot('roc', [0, 0], [0.1, 0.2], 'roc.json'); live.flush()")
+    run_id = trainer.ask("live.run_id")
+    trainer.do("live.end()")
+    announced, *logged = served.said().splitlines()
+    assert announced.startswith("lived ")
+    (fault,) = [found for found in map(json.loads, logged) if found["level"] == "warning"]
+    assert (fault["run"], len(fault["producer"]), fault["logger"]) == (run_id, 32, "lived_daemon")
+    assert "log_sklearn_plot 'roc'" in fault["message"]
 
 
 def test_a_watched_terminal_is_left_as_it_was(

@@ -19,6 +19,7 @@ from lived_protocol import PROTOCOL_VERSION, __version__, messages
 from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import versions_differ
 
+from lived_daemon import logs
 from lived_daemon.metrics.tally import Tally
 
 logger = logging.getLogger("lived_daemon")
@@ -142,10 +143,12 @@ class Receiver:
                 self._handle(sender, messages.decode(parts))
             except (InvalidMessageError, ValueError) as exc:
                 self._refuse("invalid")
-                logger.warning(f"a message from {sender.hex()} cannot be understood: {exc}")
+                text = f"a message from {sender.hex()} cannot be understood: {exc}"
+                logger.warning(text, extra=logs.about(None, sender))
             except OSError as exc:  # too many open files, say; who waits for an answer asks again
                 self._refuse("busy")
-                logger.warning(f"a message from {sender.hex()} cannot be dealt with now: {exc}")
+                text = f"a message from {sender.hex()} cannot be dealt with now: {exc}"
+                logger.warning(text, extra=logs.about(None, sender))
 
     def _handle(self, sender: bytes, message: messages.Message) -> None:
         if isinstance(message, messages.Hello):

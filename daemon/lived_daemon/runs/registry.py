@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from lived_protocol import PROTOCOL_VERSION, __version__, messages, places
 from lived_protocol.hello import END, check_hello, is_for
 
-from lived_daemon import checkpoint, system
+from lived_daemon import checkpoint, logs, system
 from lived_daemon.ingest import orphans
 from lived_daemon.metrics.tally import Tally
 from lived_daemon.runs import commands
@@ -295,7 +295,8 @@ class Registry:
         for worker in self._workers.values():
             worker.thread.join(max(0.0, deadline - time.monotonic()) + 10.0)
             if worker.thread.is_alive():
-                logger.error(f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay")
+                text = f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay"
+                logger.error(text, extra=logs.about(worker.run_id))
 
 
 def _opened(run: dict[str, Any], key: str, found: bool, latest: _Latest | None, now: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
+from lived_daemon import logs
 from lived_daemon.ingest import journals
 from lived_daemon.runs import ranked
 from lived_daemon.runs.checks import check_run
@@ -133,7 +134,8 @@ class Run:
             self._teller.say_once("write", str(exc), feed.producer)
         except Exception as exc:
             run_id = self.state.run.get("run_id")
-            logger.exception(f"run {run_id} in {self._directory.path}: an event cannot be applied")
+            text = f"run {run_id} in {self._directory.path}: an event cannot be applied"
+            logger.exception(text, extra=logs.about(run_id, feed.producer))
             self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
 
@@ -418,7 +420,8 @@ class Run:
         if crashed:
             self.output.remove_signals()
             run_id, path = self.state.run["run_id"], self._directory.path
-            logger.warning(f"run {run_id} in {path} was not ended; it is complete as far as it went")
+            text = f"run {run_id} in {path} was not ended; it is complete as far as it went"
+            logger.warning(text, extra=logs.about(run_id))
 
     def _have_output(self) -> bool:
         """Whether the run can be written, which is arranged if need be."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from lived_protocol import messages
 
+from lived_daemon import logs
 from lived_daemon.metrics.meter import Meter
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.intake import Post
@@ -59,7 +60,8 @@ class Teller:
         """A fault: in the log, and to the trainer (to every one of the run if it concerns none alone)."""
         self.faults += 1
         self.meter.fault(event)
-        logger.warning(f"run {self._run_id} in {self._directory.path}: {event}: {cause}")
+        text = f"run {self._run_id} in {self._directory.path}: {event}: {cause}"
+        logger.warning(text, extra=logs.about(self._run_id, producer))
         fault = messages.Fault(time.time_ns(), self._run_id, event, cause, fatal=False)
         for each in [producer] if producer else self._producers():
             self._post(each, fault)

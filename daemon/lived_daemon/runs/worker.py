@@ -17,7 +17,7 @@ import time
 from collections import deque
 from typing import Any
 
-from lived_daemon import checkpoint
+from lived_daemon import checkpoint, logs
 from lived_daemon.ingest import journals
 from lived_daemon.metrics.meter import Meter
 from lived_daemon.metrics.tally import Tally
@@ -112,9 +112,11 @@ class Worker:
                     self._turn()
                 self._wind_up()
         except OvertakenError:
-            logger.info(f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew")
+            text = f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew"
+            logger.info(text, extra=logs.about(self.run_id))
         except Exception:
-            logger.exception(f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay")
+            text = f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay"
+            logger.exception(text, extra=logs.about(self.run_id))
         finally:
             self._run.let_go()
             self.finished.set()
