@@ -18,6 +18,7 @@ from lived_daemon import logs, system
 from lived_daemon.configuration.current import Current
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.metrics.tally import Tally
+from lived_daemon.notify import Notifier
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
 
@@ -84,6 +85,7 @@ class _Daemon:
         self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint, tally)
         self._monitor = self._open_monitor(tally)
         self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, tally)
+        self._notifier = Notifier(os.environ)
         self._signals = 0
         self._next_look = 0.0
 
@@ -96,11 +98,14 @@ class _Daemon:
         self._watch_settings()
         signal.set_wakeup_fd(self._outbox.wake_fd, warn_on_full_buffer=False)
         logger.info(f"lived {__version__} serves {self._receiver.address} for {self._settings.home}, pid {os.getpid()}")
+        self._notifier.tell("READY=1", f"STATUS=serves {self._receiver.address}")
         while not self._should_leave():
             self._receiver.turn()
+            self._notifier.sign_of_life(time.monotonic())
             if self._monitor is not None:
                 self._monitor.came_round()
         logger.info("leaving")
+        self._notifier.tell("STOPPING=1", "STATUS=writes what it holds")
         if self._monitor is not None:
             self._monitor.leave()
         if self._watch is not None:

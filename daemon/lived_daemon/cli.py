@@ -265,6 +265,20 @@ def verify(directory: str, run_id: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--user", default="lived", show_default=True, help="The user that results belong to.")
+@click.option("--results", multiple=True, default=["/srv/runs"], show_default=True, help="Where it may write.")
+def systemd(user: str, results: tuple[str, ...]) -> None:
+    """Print a unit for systemd that runs `lived serve` as a service."""
+    from lived_daemon.deploy.unit import unit
+
+    program = os.path.join(os.path.dirname(sys.executable), "lived")
+    try:
+        click.echo(unit(program, user, list(results)), nl=False)
+    except ValueError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+@main.command()
 @click.option("--dir", "directory", default="lived-demo", show_default=True, help="Where the demonstration is logged.")
 @click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True)
 def demo(directory: str, epochs: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -24,7 +25,7 @@ ROWS = "for step in range(1000):\n    live.log_metric('loss', 1.0)\n    live.nex
 class Served:
     """A ``lived serve`` whose settings are in ``home/lived.yaml``, and whose stderr is in ``log``."""
 
-    def __init__(self, folder: Path, lived_home: Path, settings: str) -> None:
+    def __init__(self, folder: Path, lived_home: Path, settings: str, **more: str) -> None:
         self.home = folder / "served-home"
         self.home.mkdir(mode=0o700)
         self.endpoint = f"tcp://127.0.0.1:{free_port()}"
@@ -34,7 +35,7 @@ class Served:
         self.log = folder / "serve.log"
         command = [sys.executable, "-m", "lived_daemon.cli", "serve"]
         with open(self.log, "w", encoding="utf-8") as log:
-            env = environment(lived_home) | {"LIVED_HOME": str(self.home)}
+            env = environment(lived_home, **more) | {"LIVED_HOME": str(self.home)}
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
 
     def write(self, settings: str) -> None:
@@ -64,12 +65,12 @@ class Served:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, lived_home: Path) -> Iterator[Callable[[str], Served]]:
+def serve(tmp_path: Path, lived_home: Path) -> Iterator[Callable[..., Served]]:
     """Starts one daemon with these settings, and ends it; it must have said no traceback."""
     started: list[Served] = []
 
-    def start(settings: str) -> Served:
-        started.append(Served(tmp_path, lived_home, settings))
+    def start(settings: str, **more: str) -> Served:
+        started.append(Served(tmp_path, lived_home, settings, **more))
         eventually(lambda: started[-1].ask("/readyz")[0] == 200, "it is ready")
         return started[-1]
 
@@ -85,7 +86,7 @@ def serve(tmp_path: Path, lived_home: Path) -> Iterator[Callable[[str], Served]]
 
 
 def test_what_a_daemon_tells_prometheus_is_what_it_has_done(
-    serve: Callable[[str], Served], start_trainer: Callable[..., Trainer]
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer]
 ) -> None:
     """Rows, events and bytes are exactly those that were logged; nothing lags when the trainer has flushed."""
     served = serve("fsync: never\n")
@@ -104,7 +105,7 @@ def test_what_a_daemon_tells_prometheus_is_what_it_has_done(
     assert served.metric("lived_faults_total") == 0
 
 
-def test_settings_change_under_a_daemon_that_runs(serve: Callable[[str], Served]) -> None:
+def test_settings_change_under_a_daemon_that_runs(serve: Callable[..., Served]) -> None:
     """An edit is applied, a mistake is said with its line and changes nothing, SIGHUP has the file read again."""
     served = serve("log_level: error\n")
     assert " INFO " not in served.said()
@@ -119,7 +120,7 @@ def test_settings_change_under_a_daemon_that_runs(serve: Callable[[str], Served]
 
 
 def test_all_that_a_daemon_says_is_json_where_that_is_asked_for(
-    serve: Callable[[str], Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:
     """A fault names its run and its producer; what is said on stdout for people is the one line that is not logged."""
     served = serve("log_format: json\nfsync: never\n")
@@ -134,8 +135,22 @@ def test_all_that_a_daemon_says_is_json_where_that_is_asked_for(
     assert "log_sklearn_plot 'roc'" in fault["message"]
 
 
+def test_systemd_is_told_that_a_daemon_is_ready_alive_and_leaving(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """Ready when the socket is there, a sign of life twice per watchdog period, and that it writes what it holds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        served = serve("", NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="1000000")
+        assert manager.recv(1000).decode() == f"READY=1\nSTATUS=serves {served.endpoint}"
+        assert [manager.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        served.process.terminate()
+        while (told := manager.recv(1000)) == b"WATCHDOG=1":
+            pass
+        assert told == b"STOPPING=1\nSTATUS=writes what it holds"
+
+
 def test_a_watched_terminal_is_left_as_it_was(
-    serve: Callable[[str], Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:
     """On a terminal the table has the run in it; after Ctrl-C the cursor is shown again and the exit code is 0."""
     served = serve("fsync: never\n")
