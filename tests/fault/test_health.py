@@ -88,9 +88,10 @@ def test_a_full_disk_is_said_while_it_lasts(
     _, text = wait_until(lambda: (found := served.health())[0] == 503 and found, "it is not well")
     assert text.startswith("a disk has refused writes for ")
     (disk / "filler").unlink()
+    live.flush(PATIENCE)
+    wait_until(lambda: served.health() == (200, "ok\n"), "it is well again")
     live.end()
     assert rows(disk / "run", "loss") == numbered(3000 if waiting == "rows" else 1)
-    wait_until(lambda: served.health() == (200, "ok\n"), "it is well again")
 
 
 def test_a_daemon_that_stands_still_is_not_well_and_not_killed_by_its_check(serve: Callable[[], Served]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,10 +49,15 @@ def test_counting_from_many_threads_loses_nothing() -> None:
             tally.observe("flush_seconds", 0.01)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert tally.counts()["rows"] == {"": 40_000}
     assert sum(tally.spreads()["flush_seconds"].buckets) == 20_000
 
@@ -96,9 +102,9 @@ def test_lag_is_of_the_oldest_bytes_that_are_not_acknowledged(clock: SimpleNames
     assert meter.lag == 3.0
     meter.acknowledged(b"a", 10, 10)
     assert meter.lag == 1.0
-    meter.arrived(b"a", 10, 10, 10)  # the same bytes once more, which wait for nothing
-    assert meter.lag == 1.0
     meter.forget(b"b")
+    meter.arrived(b"a", 10, 10, 10)  # the same bytes once more, which wait for nothing
+    clock.now += 1.0
     assert meter.lag == 0.0
     spread = tally.spreads()["acknowledge_seconds"]
     assert (sum(spread.buckets), spread.total) == (1, 3.0)
@@ -244,6 +250,19 @@ def test_those_who_connect_and_say_nothing_are_cut_off(
     try:
         assert [connection.recv(1) for connection in silent] == [b""] * len(silent)
         assert asked.get("/healthz")[0] == 200
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_only_so_many_are_served_at_once(ask: Callable[[float], Asked], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is turned away at once, and costs no thread."""
+    monkeypatch.setattr(server, "PATIENCE", 60.0)
+    asked = ask(60.0)
+    silent = [socket.create_connection(("127.0.0.1", asked.port)) for _ in range(server.CONNECTIONS)]
+    try:
+        with socket.create_connection(("127.0.0.1", asked.port), timeout=30) as another:
+            assert another.recv(1) == b""
     finally:
         for connection in silent:
             connection.close()

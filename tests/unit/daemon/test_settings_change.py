@@ -65,11 +65,14 @@ def test_what_needs_a_restart_is_said_once_and_not_applied(told: Told, caplog: p
 
 
 def test_a_mistake_is_said_with_its_line_and_nothing_changes(told: Told, caplog: pytest.LogCaptureFixture) -> None:
-    """Not even the right half of the file is taken."""
+    """Not even the right half of the file is taken, and what was set before is not unset."""
+    told.file.write_text("log_level: warning\n")
+    told.current.reload()
+    caplog.clear()
     told.file.write_text("log_level: debug\nidle_seconds: soon\n")
     told.current.reload()
-    assert told.applied == []
-    assert told.current.settings.log_level == "info"
+    assert len(told.applied) == 1
+    assert told.current.settings.log_level == "warning"
     (said,) = caplog.messages
     assert said.startswith(f"{told.file}:2:15: idle_seconds: 'soon' is not a number of seconds")
     assert said.endswith("the settings stay as they were")
