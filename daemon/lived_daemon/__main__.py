@@ -23,6 +23,7 @@ def main() -> int:
         home=arguments.home,
         endpoint=arguments.endpoint,
         lock_path=arguments.lock,
+        fsync="never",
         idle_seconds=float(os.environ.get("LIVED_IDLE_SECONDS", DEFAULT_IDLE_SECONDS)),
     )
     try:

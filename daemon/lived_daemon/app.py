@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import logging.handlers
 import os
 import resource
 import signal
 import stat
-import sys
 import time
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lived_protocol import __version__
 
-from lived_daemon import system
+from lived_daemon import logs, system
+from lived_daemon.configuration.current import Current
 from lived_daemon.ingest.receiver import Guarded, Outbox, Receiver
+from lived_daemon.metrics.tally import Tally
+from lived_daemon.notify import Notifier
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
+
+if TYPE_CHECKING:
+    from lived_daemon.configuration.watch import Watch
+    from lived_daemon.metrics.monitor import Monitor
 
 logger = logging.getLogger("lived_daemon")
 
@@ -28,7 +33,6 @@ logger = logging.getLogger("lived_daemon")
 WIND_UP_SECONDS = 30.0
 #: How often it is looked whether the home is still there, in seconds.
 LOOK_SECONDS = 0.5
-_LOG_BYTES, _LOG_FILES = 5 * 1024 * 1024, 3
 
 
 class AlreadyRunningError(Exception):
@@ -49,7 +53,7 @@ def run_daemon(settings: Settings) -> None:
     if lock is None:
         raise AlreadyRunningError(f"another daemon holds {settings.lock_path}")
     try:
-        _open_log(settings)
+        logs.open_log(logger, settings)
         _make_socket_folder(settings.endpoint)
         _make_socket_folder(settings.local_endpoint)
         _Daemon(settings, lock).serve()
@@ -74,10 +78,18 @@ class _Daemon:
     def __init__(self, settings: Settings, lock: system.FileLock) -> None:
         self._settings = settings
         self._lock = lock
+        self._current = Current(settings)
+        self._current.on_change(self.apply)
+        self._watch: Watch | None = None
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint, settings.root)
-        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, _guarded(settings))
+        tally = Tally()
+        post, root = self._outbox.post, settings.root
+        self._registry = Registry(settings.home, fsync, post, settings.endpoint, root, tally)
+        self._monitor = self._open_monitor(tally)
+        guarded = _guarded(settings)
+        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, guarded, tally)
+        self._notifier = Notifier(os.environ)
         self._signals = 0
         self._next_look = 0.0
 
@@ -89,18 +101,54 @@ class _Daemon:
         self._lock.write(json.dumps(identity).encode())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self._watch_settings()
         signal.set_wakeup_fd(self._outbox.wake_fd, warn_on_full_buffer=False)
         logger.info(f"lived {__version__} serves {self._receiver.address} for {self._settings.home}, pid {os.getpid()}")
+        self._notifier.tell("READY=1", f"STATUS=serves {self._receiver.address}")
         while not self._should_leave():
             self._receiver.turn()
+            self._notifier.sign_of_life(time.monotonic())
+            if self._monitor is not None:
+                self._monitor.came_round()
         logger.info("leaving")
+        self._notifier.tell("STOPPING=1", "STATUS=writes what it holds")
+        if self._monitor is not None:
+            self._monitor.leave()
+        if self._watch is not None:
+            self._watch.stop()
         self._registry.close(WIND_UP_SECONDS)
         self._receiver.close()
         if self._lock.stands:  # else the socket may be the next daemon's by now
             _remove_socket(self._settings.endpoint)
             _remove_socket(self._settings.local_endpoint)
+        if self._monitor is not None:
+            self._monitor.close()
         signal.set_wakeup_fd(-1)
         self._outbox.close()
+
+    def apply(self, settings: Settings) -> None:
+        """The settings have changed while the daemon runs; called from the thread that reads them."""
+        self._settings = settings
+        logs.set_form(logger, settings)
+
+    def _open_monitor(self, tally: Tally) -> Monitor | None:
+        """The port for those who run the daemon, where they want one."""
+        settings = self._settings
+        if settings.metrics_listen is None:
+            return None
+        from lived_daemon.metrics.monitor import Monitor
+
+        disk = settings.root or settings.home
+        return Monitor(settings.metrics_listen, tally, self._registry, disk, lambda: self._settings.unhealthy_seconds)
+
+    def _watch_settings(self) -> None:
+        if self._settings.sources is None:
+            return
+        from lived_daemon.configuration.watch import Watch
+
+        self._watch = watch = Watch(self._current, self._settings.sources)
+        signal.signal(signal.SIGHUP, lambda *_: watch.ask())
+        watch.start()
 
     def _should_leave(self) -> bool:
         if self._signals or self._receiver.stop_asked or self._is_homeless():
@@ -140,24 +188,6 @@ def _remove_socket(endpoint: str) -> None:
     if endpoint.startswith("ipc://"):
         with contextlib.suppress(OSError):
             os.unlink(endpoint.removeprefix("ipc://"))
-
-
-def _open_log(settings: Settings) -> None:
-    folder = os.path.join(settings.home, "log")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    name = os.path.basename(settings.lock_path).removesuffix(".lock")
-    handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(
-            os.path.join(folder, f"daemon-{name}.log"), maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
-        )
-    ]
-    if settings.foreground:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(settings.log_level)
-    logger.propagate = False
 
 
 def _make_socket_folder(endpoint: str) -> None:

@@ -7,6 +7,7 @@ What is expected to go wrong ends in one line on stderr and exit code 1. Standar
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from lived_protocol import __version__, places
@@ -23,12 +24,12 @@ from lived_protocol.errors import InvalidKeyError
 
 from lived_daemon import status as status_of
 from lived_daemon import system
+from lived_daemon.configuration import commands, kinds, options
 from lived_daemon.keygen import keygen
 
 if TYPE_CHECKING:
     from lived_daemon.settings import Settings
 
-DEFAULT_LISTEN = "tcp://127.0.0.1:7447"
 #: How many runs ``lived status`` shows without ``--all``.
 SHOWN_RUNS = 15
 _POLL_SECONDS = 0.05
@@ -44,47 +45,33 @@ main.add_command(keygen)
 
 
 @main.command()
-@click.option("--listen", default=DEFAULT_LISTEN, show_default=True, help="Address to listen on, tcp://HOST:PORT.")
-@click.option("--root", type=click.Path(file_okay=False), help="Runs land at ROOT/PROJECT/RUN, and nowhere else.")
-@click.option("--home", type=click.Path(file_okay=False), help="Where checkpoints and logs go (LIVED_HOME).")
-@click.option(
-    "--fsync",
-    type=click.Choice(["never", "checkpoint"]),
-    default="checkpoint",
-    show_default=True,
-    help="What acknowledged events survive: a crash of processes (never), a power cut too (checkpoint).",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-)
-@click.option("--keys", "folder", type=click.Path(file_okay=False), help="The folder of keys; HOME/keys.")
-@click.option("--insecure", is_flag=True, help="Use no keys: whoever reaches the port can write files as you.")
-def serve(
-    listen: str, root: str | None, home: str | None, fsync: str, log_level: str, folder: str | None, insecure: bool
-) -> None:
-    """Run a daemon in the foreground, for trainers that are pointed at it and have a key (see `lived keygen`)."""
+@options.setting_options
+def serve(config: str | None, **values: Any) -> None:
+    """Run a daemon in the foreground, for trainers that are pointed at it and have a key (see `lived keygen`).
+
+    A flag wins over its environment variable, that over the line in lived.yaml, that over the default.
+    """
     import zmq
 
+    from lived_daemon import logs
     from lived_daemon.app import run_daemon
 
-    home = os.path.abspath(home) if home else places.home(os.environ)
-    settings = serve_settings(home, listen, fsync, log_level, root)
+    settings = serve_settings(options.given(values), config)
     for record in status_of.running_daemons(settings.home, settings.lock_path):
         if record.lock_path == settings.lock_path:
             raise click.ClickException(
                 f"a daemon (pid {record.pid}, {record.endpoint}) already serves {settings.home}; "
                 "end it with `lived stop`, or choose another --home"
             )
+    listen = settings.endpoint
     host, port = split_address(listen)
     if host in ("*", "0.0.0.0", "[::]"):
         host = socket.gethostname()
-    if insecure:
-        click.echo(f"warning: who can reach port {port} can write files as you; keep it off open networks", err=True)
+    if settings.insecure:
+        warning = f"who can reach port {port} can write files as you; keep it off open networks"
+        click.echo(logs.line(logging.WARNING, warning, settings.log_format), err=True)
     else:
-        settings = with_keys(settings, folder or os.path.join(settings.home, "keys"))
+        settings = with_keys(settings, settings.keys_folder or os.path.join(settings.home, "keys"))
     click.echo(f"lived {__version__} listens on {listen}; in trainers: export LIVED_ENDPOINT=tcp://{host}:{port}")
     if settings.keys is not None:
         click.echo(
@@ -97,20 +84,18 @@ def serve(
         raise click.ClickException(f"cannot serve on {listen}: {exc.strerror or exc}") from exc
 
 
-def serve_settings(home: str, listen: str, fsync: str, log_level: str, root: str | None = None) -> Settings:
-    """The settings of a daemon run by hand: in the foreground, and never leaving because it is idle."""
-    from lived_daemon.settings import Settings
+def serve_settings(flags: dict[str, Any], config: str | None) -> Settings:
+    """The settings of a daemon run by hand: in the foreground.
 
-    return Settings(
-        home=home,
-        endpoint=listen,
-        lock_path=status_of.own_lock(home),
-        fsync="never" if fsync == "never" else "checkpoint",
-        idle_seconds=None,
-        log_level=log_level.upper(),
-        foreground=True,
-        root=os.path.abspath(root) if root else None,
-    )
+    Raises:
+        click.ClickException: something is given that is not allowed; every such thing is named.
+    """
+    from lived_daemon.configuration.sources import SettingsError, Sources
+
+    try:
+        return replace(Sources(flags, os.environ, config).read().settings, foreground=True)
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
 def with_keys(settings: Settings, folder: str) -> Settings:
@@ -144,20 +129,29 @@ def split_address(listen: str, hint: str = "--listen") -> tuple[str, str]:
     Raises:
         click.BadParameter: not such an address.
     """
-    scheme, _, rest = listen.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise click.BadParameter(f"{listen!r} is not an address; use tcp://HOST:PORT", param_hint=hint)
-    return host, port
+    try:
+        return kinds.split_address(listen)
+    except ValueError as exc:
+        raise click.BadParameter(f"{listen!r} is not an address; use tcp://HOST:PORT", param_hint=hint) from exc
+
+
+main.add_command(commands.config)
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help='Print {"daemon": ..., "runs": [...]} and nothing else.')
 @click.option("--all", "show_all", is_flag=True, help="Show every run, not the latest ones.")
-def status(as_json: bool, show_all: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it again and again, with rates; with --json one line each time.")
+@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between.")
+def status(as_json: bool, show_all: bool, watch: bool, interval: float) -> None:
     """Show the daemon and the runs, with how far each is written."""
     endpoint = os.environ.get("LIVED_ENDPOINT") or None
     home = places.home(os.environ)
+    if watch:
+        from lived_daemon import table_watch
+
+        table_watch.watch(lambda: status_of.gather(home, endpoint), home, interval, as_json)
+        return
     found = status_of.gather(home, endpoint)
     if as_json:
         click.echo(json.dumps({"daemon": found.daemon, "runs": found.runs}, indent=2))
@@ -303,6 +297,20 @@ def verify(directory: str, run_id: str | None, as_json: bool) -> None:
     else:
         table_verify.show(verdict)
     sys.exit(0 if verdict.whole else 1)
+
+
+@main.command()
+@click.option("--user", default="lived", show_default=True, help="The user that results belong to.")
+@click.option("--results", multiple=True, default=["/srv/runs"], show_default=True, help="Where it may write.")
+def systemd(user: str, results: tuple[str, ...]) -> None:
+    """Print a unit for systemd that runs `lived serve` as a service."""
+    from lived_daemon.deploy.unit import unit
+
+    program = os.path.join(os.path.dirname(sys.executable), "lived")
+    try:
+        click.echo(unit(program, user, list(results)), nl=False)
+    except ValueError as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
 @main.command()

@@ -11,7 +11,7 @@ from typing import Any
 
 from lived_daemon.status import Status, behind
 
-_COLOURS = {"active": "green", "crashed": "red", "ended": "dim"}
+COLOURS = {"active": "green", "crashed": "red", "ended": "dim"}
 
 
 def show(status: Status, home: str, limit: int) -> None:
@@ -34,7 +34,7 @@ def show(status: Status, home: str, limit: int) -> None:
             table.add_row(
                 Text(shown_path(str(run.get("directory")))).append(f"\n{run.get('id', '?')}", style="dim"),
                 _when(run.get("updated")),
-                Text(state, style=_COLOURS.get(state, "")),
+                Text(state, style=COLOURS.get(state, "")),
                 "-" if run.get("step") is None else str(run["step"]),
                 human_size(behind(run)),
                 Text(str(faults), style="bold red" if faults else ""),

@@ -11,9 +11,11 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from lived_daemon import cli
+from lived_daemon import cli, settings
+from lived_daemon.configuration import options
 
 README = Path(__file__).parents[2] / "README.md"
+OPERATORS = Path(__file__).parents[2] / "daemon" / "lived_daemon" / "OPERATORS.md"
 TEXT = README.read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
 
@@ -38,14 +40,20 @@ def test_every_python_example_runs_as_it_stands(number: int, tmp_path: Path, liv
 
 
 def test_every_command_and_its_options_are_documented() -> None:
-    """The README names each command of ``lived``, and each option of it."""
+    """The README names each command of ``lived``, and each option of it; those of the operator may be on their page."""
     assert len(EXAMPLES) >= 4
+    text = TEXT + OPERATORS.read_text(encoding="utf-8")
     for name, command in cli.main.commands.items():
         assert f"lived {name}" in TEXT, f"the README does not name `lived {name}`"
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
-                assert option.opts[0] in TEXT, f"the README does not name {option.opts[0]} of `lived {name}`"
+                assert option.opts[0] in text, f"the README does not name {option.opts[0]} of `lived {name}`"
         assert CliRunner().invoke(cli.main, [name, "--help"]).exit_code == 0
+
+
+def test_the_table_of_settings_is_that_of_the_program() -> None:
+    """`lived config list --markdown` makes it, so that it cannot say anything else."""
+    assert options.markdown(settings.table()) in OPERATORS.read_text(encoding="utf-8")
 
 
 def test_the_set_up_is_two_commands() -> None:

@@ -19,11 +19,13 @@ from lived_protocol import PROTOCOL_VERSION, __version__, access, messages
 from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import versions_differ
 
+from lived_daemon import logs
 from lived_daemon.ingest.clients import Clients
 from lived_daemon.ingest.doors import Door, Doorkeeper, Received
 from lived_daemon.ingest.owners import Owners
 from lived_daemon.ingest.seats import Seats
 from lived_daemon.keys import ServerKeys
+from lived_daemon.metrics.tally import Tally
 
 logger = logging.getLogger("lived_daemon")
 
@@ -111,7 +113,9 @@ class Receiver:
         runs: Runs,
         status: Callable[[], dict[str, Any]],
         guarded: Guarded | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = Tally() if tally is None else tally
         self._outbox = outbox
         self._runs = runs
         self._status = status
@@ -187,9 +191,13 @@ class Receiver:
                     continue
                 self._handle(door, received, messages.decode(received.parts))
             except (InvalidMessageError, ValueError) as exc:
-                logger.warning(f"a message from {sender.hex()} cannot be understood: {exc}")
+                self._refuse("invalid")
+                text = f"a message from {sender.hex()} cannot be understood: {exc}"
+                logger.warning(text, extra=logs.about(None, sender))
             except OSError as exc:  # too many open files, say; who waits for an answer asks again
-                logger.warning(f"a message from {sender.hex()} cannot be dealt with now: {exc}")
+                self._refuse("busy")
+                text = f"a message from {sender.hex()} cannot be dealt with now: {exc}"
+                logger.warning(text, extra=logs.about(None, sender))
 
     def _is_known(self, user: str) -> bool:
         return self._clients is not None and self._clients.client(user) is not None
@@ -228,9 +236,14 @@ class Receiver:
         self._seats.take(hello, door, received.route, received.user)
 
     def _turn_away(self, door: Door, route: bytes, event: str, cause: str, run_id: str = "") -> None:
+        self._refuse(event)
         door.send(route, messages.Fault(time.time_ns(), run_id, event, cause, fatal=True))
 
+    def _refuse(self, reason: str) -> None:
+        self._tally.add("refused_messages", 1, reason)
+
     def _ask_for_hello(self, door: Door, route: bytes) -> None:
+        self._refuse("unknown producer")
         now = time.monotonic()
         if now - self._asked.get(route, 0.0) > _ASK_SECONDS:
             self._asked[route] = now

@@ -44,6 +44,8 @@ class Intake:
         self.positions: dict[str, int] = {}
         self.ended: set[str] = set()
         self.readings: dict[str, Reading] = {}
+        #: Bytes that were damaged or missing.
+        self.damaged = 0
         self._home = home
         self._post = post
         self._say = say
@@ -81,6 +83,7 @@ class Intake:
         """What lies between is not to be had any more."""
         if first > position:
             feed.frames.append((first, Damaged(None)))
+            self.damaged += first - position
             where = f", from position {position} on in {feed.journal}" if feed.journal else ""
             self._say("journal", f"{first - position} bytes of the journal are missing{where}", feed.producer)
 
@@ -226,6 +229,7 @@ class Intake:
         """Go on behind damage in a producer's stream, keeping what could not be read."""
         at = feed.session.applied
         content, found = feed.session.skip_damage()
+        self.damaged += len(content)
         feed.frames.extend(found)
         path = os.path.join(self._home, "damaged", f"{feed.producer.hex()}-{at}")
         try:

@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 from lived_protocol import PROTOCOL_VERSION, __version__, messages, places
 from lived_protocol.hello import END, check_hello, is_for
 
-from lived_daemon import checkpoint, system
+from lived_daemon import checkpoint, logs, system
 from lived_daemon.ingest import orphans
+from lived_daemon.metrics.tally import Tally
 from lived_daemon.placing import PLACED, PlaceError, Placing
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
-from lived_daemon.runs.worker import Worker
+from lived_daemon.runs.worker import MEASURED, Worker
 
 logger = logging.getLogger("lived_daemon")
 
@@ -43,10 +44,13 @@ class _Latest(NamedTuple):
 class Registry:
     """All runs of one daemon, which is bound to ``address``; with a ``root``, they are placed below it.
 
-    Only the receiver's thread calls it.
+    Only the receiver's thread calls it, unless it says so.
     """
 
-    def __init__(self, home: str, fsync: bool, post: Post, address: str = "", root: str | None = None) -> None:
+    def __init__(
+        self, home: str, fsync: bool, post: Post, address: str = "", root: str | None = None, tally: Tally | None = None
+    ) -> None:
+        self._tally = Tally() if tally is None else tally
         self._home = home
         self._address = address
         self._fsync = fsync
@@ -182,7 +186,7 @@ class Registry:
         late = other is not None and other.opened > opened
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
-        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place)
+        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place, self._tally)
         self._workers[key] = worker
         if late:
             assert other is not None
@@ -291,6 +295,22 @@ class Registry:
         """Whether any run is being served."""
         return bool(self._workers)
 
+    def measure(self) -> dict[str, float]:
+        """The sums over all runs that Prometheus is told, and the longest lag. Any thread may ask."""
+        workers = [worker for worker in list(self._workers.values()) if not worker.finished.is_set()]
+        measured = dict.fromkeys(MEASURED, 0.0)
+        for worker in workers:
+            for name, value in worker.measure().items():
+                measured[name] += value
+        lag = max((worker.meter.lag for worker in workers), default=0.0)
+        return {**measured, "runs_active": len(workers), "lag_seconds": lag}
+
+    @property
+    def refused_since(self) -> float | None:
+        """Since when the disk of any run has refused what it was given (monotonic seconds). Any thread may ask."""
+        since = [worker.meter.refused_since for worker in list(self._workers.values()) if not worker.finished.is_set()]
+        return min((each for each in since if each is not None), default=None)
+
     def status(self) -> list[dict[str, Any]]:
         """What ``lived status`` shows: the runs being served, then those remembered."""
         served = [worker.status() for worker in self._workers.values()]
@@ -308,7 +328,8 @@ class Registry:
         for worker in self._workers.values():
             worker.thread.join(max(0.0, deadline - time.monotonic()) + 10.0)
             if worker.thread.is_alive():
-                logger.error(f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay")
+                text = f"run {worker.run_id} in {worker.directory.path} did not end in time; its journals stay"
+                logger.error(text, extra=logs.about(worker.run_id))
 
 
 def _opened(run: dict[str, Any], key: str, found: bool, latest: _Latest | None, now: int) -> int:

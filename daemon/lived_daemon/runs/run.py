@@ -16,6 +16,7 @@ from lived_protocol.errors import InvalidEventError, UnreadableError
 from lived_protocol.frames import Piece
 from lived_protocol.records import Batch, Damaged
 
+from lived_daemon import logs
 from lived_daemon.ingest import journals
 from lived_daemon.ledger import Ledger
 from lived_daemon.placing import PLACED, left_out, placed_run
@@ -151,7 +152,8 @@ class Run:
             self._teller.say_once("write", str(exc), feed.producer)
         except Exception as exc:
             run_id = self.state.run.get("run_id")
-            logger.exception(f"run {run_id} in {self._directory.path}: an event cannot be applied")
+            text = f"run {run_id} in {self._directory.path}: an event cannot be applied"
+            logger.exception(text, extra=logs.about(run_id, feed.producer))
             self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
 
@@ -393,8 +395,14 @@ class Run:
                     return self._wait_for_other()
             except OSError as exc:
                 return self._teller.block(RootError(exc.errno, exc.strerror, exc.filename or self._directory.path))
-        trouble = self.output.write_rows() or self.output.write_documents(self.state, urgent)
+        trouble = self._write_rows(self.output) or self.output.write_documents(self.state, urgent)
         return trouble is None or self._teller.block(trouble)
+
+    def _write_rows(self, output: Output) -> OSError | None:
+        buffered, begun = output.rows.buffered, time.monotonic()
+        trouble = output.write_rows()
+        self._teller.meter.wrote(buffered - output.rows.buffered, time.monotonic() - begun)
+        return trouble
 
     def sync(self) -> bool:
         """Have everything written so far on the disk, where that is promised; False if the disk does not take it."""
@@ -485,7 +493,8 @@ class Run:
         if crashed:
             self.output.remove_signals()
             run_id, path = self.state.run["run_id"], self._directory.path
-            logger.warning(f"run {run_id} in {path} was not ended; it is complete as far as it went")
+            text = f"run {run_id} in {path} was not ended; it is complete as far as it went"
+            logger.warning(text, extra=logs.about(run_id))
 
     def _have_output(self) -> bool:
         """Whether the run can be written, which is arranged if need be."""

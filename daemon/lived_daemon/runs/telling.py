@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 from lived_protocol import messages
 
+from lived_daemon import logs
+from lived_daemon.metrics.meter import Meter
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.intake import Post
 from lived_daemon.runs.output import explain
@@ -41,7 +43,10 @@ def waiting(exc: OSError) -> str:
 class Teller:
     """Faults of one run: in the log, to its trainers, and counted. ``producers`` are those to be told."""
 
-    def __init__(self, run_id: str, directory: Directory, post: Post, producers: Callable[[], Iterable[bytes]]):
+    def __init__(
+        self, run_id: str, directory: Directory, post: Post, producers: Callable[[], Iterable[bytes]], meter: Meter
+    ) -> None:
+        self.meter = meter
         self.faults = 0
         #: Nothing is written before this time (monotonic seconds); 0 where the disk takes what it is given.
         self.blocked_until = 0.0
@@ -54,7 +59,9 @@ class Teller:
     def say(self, event: str, cause: str, producer: bytes) -> None:
         """A fault: in the log, and to the trainer (to every one of the run if it concerns none alone)."""
         self.faults += 1
-        logger.warning(f"run {self._run_id} in {self._directory.path}: {event}: {cause}")
+        self.meter.fault(event)
+        text = f"run {self._run_id} in {self._directory.path}: {event}: {cause}"
+        logger.warning(text, extra=logs.about(self._run_id, producer))
         fault = messages.Fault(time.time_ns(), self._run_id, event, cause, fatal=False)
         for each in [producer] if producer else self._producers():
             self._post(each, fault)
@@ -70,6 +77,7 @@ class Teller:
         if not heals(exc):
             self.say_once("write", explain(exc), producer)
             return True
+        self.meter.refused()
         self.pause()
         where = "" if exc.filename else f" ({self._directory.path})"
         self.say_once("write", f"{explain(exc)}{where}; {waiting(exc)}")

@@ -20,8 +20,10 @@ from typing import Any
 from lived_protocol import places
 from lived_protocol.records import Batch
 
-from lived_daemon import checkpoint
+from lived_daemon import checkpoint, logs
 from lived_daemon.ingest import journals
+from lived_daemon.metrics.meter import Meter
+from lived_daemon.metrics.tally import Tally
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands, ranked
 from lived_daemon.runs.cuts import Asked, Cuts
@@ -53,14 +55,31 @@ COMMANDS = 256
 JOIN_SECONDS = 10.0
 
 
+#: What :meth:`Worker.measure` tells.
+MEASURED = (
+    "producers_connected", "lag_bytes", "queued_commands", "queued_jobs", "queued_job_bytes", "queued_rows",
+)  # fmt: skip
+
+
 class Worker:
     """One run, in a thread of its own that :meth:`start` starts.
 
-    ``header`` is what its first hello said; ``directory`` is when and where it may write.
+    ``header`` is what its first hello said; ``directory`` is when and where it may write; ``tally`` counts for the
+    daemon.
     """
 
-    def __init__(self, home: str, key: str, header: dict[str, Any], fsync: bool, post: Post, directory: Directory):
+    def __init__(
+        self,
+        home: str,
+        key: str,
+        header: dict[str, Any],
+        fsync: bool,
+        post: Post,
+        directory: Directory,
+        tally: Tally,
+    ) -> None:
         self.key = key
+        self.meter = Meter(tally)
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self.pid: int = header["pid"]
@@ -68,7 +87,7 @@ class Worker:
         self.opened: int = header["opened"]
         self.directory = directory
         self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
-        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds))
+        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter)
         self.intake = Intake(home, post, self._teller.say)
         self.finished = threading.Event()
         self.begun = time.monotonic()
@@ -101,9 +120,11 @@ class Worker:
                     self._turn()
                 self._wind_up()
         except OvertakenError:
-            logger.info(f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew")
+            text = f"another daemon has written run {self.run_id} in {self.directory.path}; looked at anew"
+            logger.info(text, extra=logs.about(self.run_id))
         except Exception:
-            logger.exception(f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay")
+            text = f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay"
+            logger.exception(text, extra=logs.about(self.run_id))
         finally:
             self._run.let_go()
             self.finished.set()
@@ -113,6 +134,7 @@ class Worker:
         while True:
             try:
                 self._run.load()
+                self.meter.begin(self._run.state.dropped)
                 return True
             except OSError as exc:
                 self._teller.say_once("checkpoint", f"it cannot be read: {explain(exc)}; tried again until it can be")
@@ -168,6 +190,7 @@ class Worker:
     def _handle(self, command: commands.Command) -> None:
         if isinstance(command, commands.Piece):
             gap = self.intake.take(command.producer, command.data)
+            self._note_arrival(command.producer, len(command.data.data))
             if gap is not None:
                 self._welcome(gap)
         elif isinstance(command, commands.Done):
@@ -186,11 +209,17 @@ class Worker:
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
             job = command.job
+            self.meter.refused()
             self._teller.say_once(job.label, f"{explain(command.error)}; {waiting(command.error)}", job.producer)
         elif isinstance(command, commands.Move):
             self._moving.ask(command)
         else:
             self._closing = command.deadline
+
+    def _note_arrival(self, producer: bytes, size: int) -> None:
+        feed = self.intake.feeds.get(producer)
+        if feed is not None:
+            self.meter.arrived(producer, size, feed.session.received, feed.durable)
 
     def _welcome(self, feed: Feed) -> None:
         """Welcome a producer; one that resumes, only when earlier runs have written all they had."""
@@ -219,6 +248,7 @@ class Worker:
     def _forget(self, producer: bytes) -> None:
         self.intake.forget(producer)
         self._cuts.forget(producer)
+        self.meter.forget(producer)
 
     def _end_job(self, job: Job) -> None:
         if not self._jobs.ended(job) or isinstance(job.error, StoppedError):
@@ -253,11 +283,13 @@ class Worker:
             if not self._run.state.run and not feed.member and time.monotonic() - self.begun < JOIN_SECONDS:
                 continue  # the run is begun by the producer it has joined
             if feed.rest is not None and not feed.frames:
+                before = feed.session.received
                 try:
                     self.intake.read_piece(feed)
                 except OSError as exc:
                     self._teller.block(exc, feed.producer)
                     return
+                self._note_arrival(feed.producer, feed.session.received - before)
                 self._cuts.changed = True
             if feed.held or self._roll_call.must_wait(feed):
                 continue
@@ -271,24 +303,27 @@ class Worker:
     def _apply(self, feed: Feed) -> bool:
         """Apply what has arrived of ``feed``, a bounded amount of it; False if others have to wait as well."""
         left, singly = BATCH, 0
-        while left > 0 and feed.frames and not self._moving.holds_back(feed):
-            end, body = feed.frames[0]
-            if self._jobs.full:
-                return False
-            if isinstance(body, Batch):
-                taken = 0 if singly or self._moving.is_under_way else self._run.apply_batch(feed, body)
-                singly = max(0, singly - 1) if singly or taken or len(body) < SHORTEST else SINGLY
-                if taken:
-                    _take_off(feed, taken)
-                    left -= taken
-                    continue
-                body, rest = body.split(1)
-                end -= len(rest.view)
-            if not self._run.apply(feed, end, body):
-                return feed.held  # until others have come
-            _take_off(feed, 1)
-            self._cuts.changed = True
-            left -= 1
+        try:
+            while left > 0 and feed.frames and not self._moving.holds_back(feed):
+                end, body = feed.frames[0]
+                if self._jobs.full:
+                    return False
+                if isinstance(body, Batch):
+                    taken = 0 if singly or self._moving.is_under_way else self._run.apply_batch(feed, body)
+                    singly = max(0, singly - 1) if singly or taken or len(body) < SHORTEST else SINGLY
+                    if taken:
+                        _take_off(feed, taken)
+                        left -= taken
+                        continue
+                    body, rest = body.split(1)
+                    end -= len(rest.view)
+                if not self._run.apply(feed, end, body):
+                    return feed.held  # until others have come
+                _take_off(feed, 1)
+                self._cuts.changed = True
+                left -= 1
+        finally:
+            self.meter.applied(BATCH - left)
         return True
 
     def _drain(self) -> bool:
@@ -341,11 +376,17 @@ class Worker:
             self._save_cut()
 
     def _save_cut(self) -> None:
+        durable = [(feed, feed.durable) for feed in self.intake.feeds.values()]
         try:
-            done = self._cuts.save(self._run.output, self.status(), self._fsync)
+            done = self._cuts.save(self._run.output, self._remembered(), self._fsync)
         except OSError as exc:
             self._teller.block(exc)
             return
+        self.meter.accepted()
+        self.meter.lost(self.intake.damaged, self._run.state.dropped)
+        for feed, before in durable:
+            if feed.durable > before:
+                self.meter.acknowledged(feed.producer, feed.durable - before, feed.durable)
         for feed in done:
             self._drop_journal(feed)
 
@@ -370,8 +411,31 @@ class Worker:
             return False
         return not journals.segment_files(journal)
 
+    def measure(self) -> dict[str, float]:
+        """How much is on its way through the run, by the names of :data:`MEASURED`. Asked by other threads."""
+        feeds = list(self.intake.feeds.values())
+        output = self._run.output
+        return {
+            "producers_connected": sum(feed.open for feed in feeds),
+            "lag_bytes": sum(max(0, feed.session.received - feed.durable) for feed in feeds),
+            "queued_commands": self.inbox.qsize(),
+            "queued_jobs": len(self._jobs.pending),
+            "queued_job_bytes": self._jobs.size,
+            "queued_rows": 0 if output is None else output.rows.buffered,
+        }
+
     def status(self) -> dict[str, Any]:
-        """What ``lived status`` shows of the run."""
+        """What ``lived status`` shows of the run while it is served. Asked by other threads."""
+        measured = self.measure()
+        return {
+            **self._remembered(),
+            "clients": measured["producers_connected"],
+            "rates": self.meter.rates(),
+            "lag": {"bytes": measured["lag_bytes"], "seconds": self.meter.lag},
+        }
+
+    def _remembered(self) -> dict[str, Any]:
+        """What ``lived status`` shows of the run later on."""
         feeds = list(self.intake.feeds.values())
         is_open = any(feed.open for feed in feeds)
         run = self._run.state

@@ -162,10 +162,10 @@ def test_bind_addresses_are_split_at_the_last_colon() -> None:
 
 def test_a_daemon_run_by_hand_stays(tmp_path: Path) -> None:
     """Its settings: in the foreground, never leaving by itself, with the lock of this home."""
-    settings = cli.serve_settings(str(tmp_path), "tcp://127.0.0.1:1", "checkpoint", "info")
+    settings = cli.serve_settings({"home": str(tmp_path), "listen": "tcp://127.0.0.1:1"}, None)
     assert (settings.foreground, settings.idle_seconds, settings.fsync) == (True, None, "checkpoint")
     assert settings.lock_path.startswith(str(tmp_path / "daemons"))
-    assert settings.log_level == "INFO"
+    assert settings.log_level == "info"
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(0, 0), (3, 3), (-9, 137)])
@@ -215,7 +215,7 @@ def test_serving_without_keys_is_warned_of(home: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 0
     assert result.stderr.startswith("warning: who can reach port 7999")
     assert f"LIVED_ENDPOINT=tcp://{socket.gethostname()}:7999" in result.stdout
-    assert (seen[0].fsync, seen[0].log_level, seen[0].endpoint) == ("never", "DEBUG", "tcp://0.0.0.0:7999")
+    assert (seen[0].fsync, seen[0].log_level, seen[0].endpoint) == ("never", "debug", "tcp://0.0.0.0:7999")
 
 
 def test_recover_becomes_the_clients_program(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

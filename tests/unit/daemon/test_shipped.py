@@ -454,3 +454,32 @@ def test_a_journal_that_can_have_no_place_is_kept(tmp_path: Path, begin: Callabl
     assert [fault.fatal for fault in wire.of(messages.Fault)] == [True]
     assert folder.exists()
     assert not wire.registry.busy
+
+
+def test_what_a_run_does_is_counted_and_a_disk_that_refuses_is_known_until_it_takes_all(
+    tmp_path: Path, begin: Callable[[], Wire]
+) -> None:
+    """Rows and bytes are the run's own; refused since the first refusal, and no more once a checkpoint has it all."""
+    wire, run = begin(), described(tmp_path / "in the way" / "run")
+    (tmp_path / "in the way").write_text("a file")
+    data = b"".join(stream(run, 5))
+    wire.greet(run)
+    wire.send(messages.Data(0, data))
+    wire.until(lambda: wire.registry.refused_since is not None, "it is refused")
+    first = wire.registry.refused_since
+    wire.until(lambda: time.monotonic() > first + 1.5, "it was refused again")
+    assert wire.registry.refused_since == first
+    measured = wire.registry.measure()
+    assert (measured["runs_active"], measured["producers_connected"], measured["lag_bytes"]) == (1, 1, len(data))
+    assert measured["lag_seconds"] > 1.0
+    (tmp_path / "in the way").unlink()
+    wire.answer(1, len(data))
+    wire.until(lambda: wire.registry.refused_since is None, "it is taken")
+    measured = wire.registry.measure()
+    assert (measured["lag_bytes"], measured["lag_seconds"], measured["queued_rows"]) == (0, 0, 0)
+    tally = wire.registry._tally
+    counts = {name: sum(values.values()) for name, values in tally.counts().items()}
+    assert (counts["rows"], counts["frames"]) == (5, 6)
+    assert counts["received_bytes"] == counts["acknowledged_bytes"] == len(data)
+    assert tally.counts()["faults"] == {"write": 1}
+    assert sum(tally.spreads()["acknowledge_seconds"].buckets) >= 1

@@ -1,0 +1,184 @@
+"""A daemon as those see it who run it for a team: its settings change under it, it is asked how it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from trainers import PATIENCE, Trainer, environment, eventually, free_port
+
+OPEN = "live = lived.Live('run', report=None)"
+ROWS = "for step in range(1000):\n    live.log_metric('loss', 1.0)\n    live.next_step()"
+
+
+class Served:
+    """A ``lived serve`` whose settings are in ``home/lived.yaml``, and whose stderr is in ``log``."""
+
+    def __init__(self, folder: Path, lived_home: Path, settings: str, **more: str) -> None:
+        self.home = folder / "served-home"
+        self.home.mkdir(mode=0o700)
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.port = free_port()
+        self.file = self.home / "lived.yaml"
+        self.write(settings)
+        self.log = folder / "serve.log"
+        command = [sys.executable, "-m", "lived_daemon.cli", "serve"]
+        with open(self.log, "w", encoding="utf-8") as log:
+            env = environment(lived_home, **more) | {"LIVED_HOME": str(self.home)}
+            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+
+    def write(self, settings: str) -> None:
+        """Replace the settings."""
+        text = f"listen: {self.endpoint}\nmetrics_listen: 127.0.0.1:{self.port}\n{settings}"
+        self.file.write_text(text, encoding="utf-8")
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """What its port for operators says; 0 while there is nobody."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, exc.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        families = text_string_to_metric_families(self.ask("/metrics")[1])
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+    def said(self) -> str:
+        """What it has written to stderr."""
+        return self.log.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, lived_home: Path) -> Iterator[Callable[..., Served]]:
+    """Starts one daemon with these settings, and ends it; it must have said no traceback."""
+    started: list[Served] = []
+
+    def start(settings: str, **more: str) -> Served:
+        started.append(Served(tmp_path, lived_home, settings, **more))
+        eventually(lambda: started[-1].ask("/readyz")[0] == 200, "it is ready")
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.process.terminate()
+        try:
+            assert served.process.wait(PATIENCE) == 0, served.said()
+        finally:
+            served.process.kill()
+            served.process.wait(PATIENCE)
+        assert "Traceback" not in served.said()
+
+
+def test_what_a_daemon_tells_prometheus_is_what_it_has_done(
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer]
+) -> None:
+    """Rows, events and bytes are exactly those that were logged; nothing lags when the trainer has flushed."""
+    served = serve("fsync: never\n")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    trainer.do(f"{OPEN}\n{ROWS}\nlive.flush()")
+    assert served.metric("lived_rows_total") == 1000
+    assert served.metric("lived_frames_total") == 1 + 2 * 1000
+    assert served.metric("lived_producers_connected") == served.metric("lived_runs_active") == 1
+    received = served.metric("lived_received_bytes_total")
+    assert received == served.metric("lived_acknowledged_bytes_total") > 0
+    assert served.metric("lived_lag_bytes") == served.metric("lived_lag_seconds") == 0
+    assert served.metric("lived_acknowledge_seconds_count") > 0
+    assert served.metric("lived_disk_free_bytes") > 0
+    assert served.ask("/healthz") == (200, "ok\n")
+    trainer.do("live.end()")
+    assert served.metric("lived_faults_total") == 0
+
+
+def test_settings_change_under_a_daemon_that_runs(serve: Callable[..., Served]) -> None:
+    """An edit is applied, a mistake is said with its line and changes nothing, SIGHUP has the file read again."""
+    served = serve("log_level: error\n")
+    assert " INFO " not in served.said()
+    served.write("log_level: debug\nfsync: never\n")
+    eventually(lambda: "fsync is never" in served.said(), "the change is said")
+    assert f"({served.file}:4); until a restart it stays checkpoint" in served.said()
+    served.write("log_level: loud\n")
+    eventually(lambda: f"{served.file}:3:12: log_level: 'loud' is not allowed" in served.said(), "the mistake is said")
+    served.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "the settings are read again" in served.said(), "it is read, as its level still allows to say")
+    assert served.process.poll() is None
+
+
+def test_all_that_a_daemon_says_is_json_where_that_is_asked_for(
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """A fault names its run and its producer; what is said on stdout for people is the one line that is not logged."""
+    served = serve("log_format: json\nfsync: never\n")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    trainer.do(f"{OPEN}; live.log_sklearn_plot('roc', [0, 0], [0.1, 0.2], 'roc.json'); live.flush()")
+    run_id = trainer.ask("live.run_id")
+    trainer.do("live.end()")
+    announced, *logged = served.said().splitlines()
+    assert announced.startswith("lived ")
+    (fault,) = [found for found in map(json.loads, logged) if found["level"] == "warning"]
+    assert (fault["run"], len(fault["producer"]), fault["logger"]) == (run_id, 32, "lived_daemon")
+    assert "log_sklearn_plot 'roc'" in fault["message"]
+
+
+def test_systemd_is_told_that_a_daemon_is_ready_alive_and_leaving(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """Ready when the socket is there, a sign of life twice per watchdog period, and that it writes what it holds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        served = serve("", NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="1000000")
+        assert manager.recv(1000).decode() == f"READY=1\nSTATUS=serves {served.endpoint}"
+        assert [manager.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        served.process.terminate()
+        while (told := manager.recv(1000)) == b"WATCHDOG=1":
+            pass
+        assert told == b"STOPPING=1\nSTATUS=writes what it holds"
+
+
+def test_a_watched_terminal_is_left_as_it_was(
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """On a terminal the table has the run in it; after Ctrl-C the cursor is shown again and the exit code is 0."""
+    served = serve("fsync: never\n")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    trainer.do(f"{OPEN}\n{ROWS}\nlive.flush()")
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    env = environment(served.home, LIVED_ENDPOINT=served.endpoint, TERM="xterm", COLUMNS="100", LINES="30")
+    command = [sys.executable, "-m", "lived_daemon.cli", "status", "--watch", "--interval", "0.2"]
+    process = subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = bytearray()
+
+    def has_shown(text: bytes) -> bool:
+        with contextlib.suppress(OSError):  # nothing yet; or it has ended, and so has its terminal
+            shown.extend(os.read(ours, 65536))
+        return text in shown
+
+    try:
+        eventually(lambda: has_shown(b"1 run, 1 client, "), "it is drawn")
+        assert b"work/run" in shown
+        assert not has_shown(b"\x1b[?25h")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        eventually(lambda: has_shown(b"\x1b[?25h"), "the cursor is shown again")
+        assert b"Traceback" not in shown
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        os.close(ours)
+    trainer.do("live.end()")
