@@ -17,6 +17,7 @@ from typing import Any
 from lived_protocol import __version__
 
 from lived_daemon import system
+from lived_daemon.ingest.door import Door
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
@@ -74,8 +75,9 @@ class _Daemon:
         self._lock = lock
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint)
-        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status)
+        door = Door.of(settings.endpoint)
+        self._registry = Registry(settings.home, fsync, self._outbox.post, settings.endpoint, door)
+        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, door)
         self._signals = 0
         self._next_look = 0.0
 

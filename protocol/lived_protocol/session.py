@@ -114,8 +114,13 @@ class Session:
         """Bytes of a frame that is not whole yet."""
         return len(self._rest)
 
+    @property
+    def announced(self) -> int | None:
+        """Length of the body of the frame that is on its way, as its header says; None where that is not here."""
+        return frames.body_length(self._rest, 0)
+
     def limit(self) -> int:
         """The position up to which the producer may send: a window, or a whole frame where that is larger."""
-        length = frames.body_length(self._rest, 0)
+        length = self.announced
         frame_end = self.applied + (frames.size_of(length) if length is not None else 0)
         return max(self.applied + WINDOW, frame_end)

@@ -17,6 +17,7 @@ from typing import Any
 from lived_daemon.dvc import signals
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import Existing, RunState
+from lived_daemon.runs.trust import is_believed
 from lived_daemon.system import read_file
 from lived_daemon.writers import documents, dvcyaml, report
 from lived_daemon.writers.files import Tree, heals, replace_file
@@ -137,7 +138,7 @@ class Documents:
         self._written = entries, _stamp(path)
 
     def _signal_step(self, state: RunState, step: int) -> None:
-        path = signals.step_completed_path(state.run["cwd"], state.run["env"])
+        path = signals.step_completed_path(state.run["cwd"], state.run["env"]) if is_believed(state.run) else None
         if path is not None:
             signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
 
@@ -212,8 +213,8 @@ def report_request(state: RunState) -> ReportRequest:
             custom[plot["name"]] = dict(plot["config"])
         else:
             curves[plot["name"]] = (plot["curve"], dict(plot["config"]))
-    inputs = report.ReportInputs(state.run["directory"], curves, custom, state.run["cwd"])
     run = state.run
+    inputs = report.ReportInputs(run["directory"], curves, custom, run["cwd"] if is_believed(run) else None)
     return ReportRequest(run["report"], inputs, run["notebook"])
 
 

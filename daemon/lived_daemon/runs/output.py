@@ -17,6 +17,7 @@ from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
+from lived_daemon.limits import NONE
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
@@ -32,6 +33,7 @@ from lived_daemon.runs.operations import (
     WritePlot,
 )
 from lived_daemon.runs.state import RunState
+from lived_daemon.runs.trust import is_believed
 from lived_daemon.writers import artifacts, curves, documents, images, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
@@ -47,8 +49,17 @@ _DVC = "dvc"
 class Output:
     """Everything that is written for one run. ``submit`` hands a job to the run's pool."""
 
-    def __init__(self, state: RunState, checkpoint: Checkpoint, fsync: bool, submit: Callable[[Job], None], say: Say):
+    def __init__(
+        self,
+        state: RunState,
+        checkpoint: Checkpoint,
+        fsync: bool,
+        submit: Callable[[Job], None],
+        say: Say,
+        most_pixels: int = NONE,
+    ):
         self._state = state
+        self._most_pixels = most_pixels
         self._submit = submit
         self._say = say
         run = state.run
@@ -93,7 +104,11 @@ class Output:
 
     def _write_image(self, image: WriteImage, producer: bytes) -> None:
         def work() -> None:
-            self._replace(image.path, images.encode_image(image.name, image.form, image.info, image.data), producer)
+            try:
+                content = images.encode_image(image.name, image.form, image.info, image.data, self._most_pixels)
+            except ValueError as exc:
+                raise ValueError(f"in step {image.step}: {exc}") from exc
+            self._replace(image.path, content, producer)
 
         self._submit(Job(image.path, f"log_image {image.name!r}", len(image.data), work, producer))
 
@@ -263,6 +278,8 @@ class Output:
     def remove_signals(self) -> None:
         """Remove the signal files that speak of a living trainer."""
         run = self._state.run
+        if not is_believed(run):
+            return
         for path in (signals.step_completed_path(run["cwd"], run["env"]), signals.only_path(run["cwd"])):
             if path is not None:
                 signals.remove_signal(path, run["pid"])

@@ -18,10 +18,12 @@ from lived_protocol.hello import END, check_hello, is_for
 
 from lived_daemon import checkpoint, system
 from lived_daemon.ingest import orphans
+from lived_daemon.ingest.door import Door, RefusedError
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
+from lived_daemon.runs.trust import check_directory
 from lived_daemon.runs.worker import Worker
 
 logger = logging.getLogger("lived_daemon")
@@ -42,14 +44,16 @@ class _Latest(NamedTuple):
 class Registry:
     """All runs of one daemon, which is bound to ``address``. Only the receiver's thread calls it."""
 
-    def __init__(self, home: str, fsync: bool, post: Post, address: str = "") -> None:
+    def __init__(self, home: str, fsync: bool, post: Post, address: str = "", door: Door | None = None) -> None:
         self._home = home
+        self._door = Door() if door is None else door
         self._address = address
         self._fsync = fsync
         self._post = post
         self._workers: dict[str, Worker] = {}
         self._of_producer: dict[bytes, Worker] = {}
         self._hellos: dict[bytes, messages.Hello] = {}
+        self._clients: dict[Worker, str] = {}  # from which address its first producer came
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
@@ -64,26 +68,53 @@ class Registry:
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
-    def hello(self, hello: messages.Hello, found: bool = False) -> None:
-        """A producer greets; or its journal was ``found``, and says for it what it had to say.
+    def hello(self, hello: messages.Hello, found: bool = False, client: str = "") -> None:
+        """A producer greets, from the address ``client``; or its journal was ``found``, and says what it had to say.
 
         Raises:
-            ValueError: what it says of its run is incomplete.
+            ValueError: what it says of its run is incomplete; RefusedError: there are too many already.
         """
         check_hello(hello.run)
+        believed = found or self._door.trusting
+        if not believed:  # whatever it says of paths on this machine
+            hello = hello._replace(journal="")
+            check_directory(hello.run["directory"])
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
+            if not found:
+                self._check_room(hello, client)
             hello = self._with_journal(hello)
+            believed = believed or bool(hello.journal)  # it knows the name of a journal of this home
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
             if rank_of(hello.run) is not None and not found:
                 self._take_dead_ranks(hello)
             worker = self._worker_for(hello, found or END in hello.run)
+            self._clients.setdefault(worker, client)
             self._of_producer[hello.producer] = worker
             self._hellos[hello.producer] = hello
+            self._door.budget.join(hello.producer)
         elif END in hello.run:
             self._hellos[hello.producer] = hello
-        worker.inbox.put(commands.Attach(hello))
+        if not self._door.budget.queue(hello.producer, 0):
+            raise RefusedError("flood", "it sends more than it was told to")
+        worker.inbox.put(commands.Attach(hello, believed))
+
+    def _check_room(self, hello: messages.Hello, client: str) -> None:
+        """Return if another producer may come.
+
+        Raises:
+            RefusedError: there are as many as there may be.
+        """
+        limits = self._door.limits
+        if len(self._of_producer) >= limits.producers:
+            raise RefusedError("producers", f"this daemon serves {limits.producers} producers already; try again later")
+        if places.run_key(hello.run["directory"], hello.run["run_id"]) in self._workers:
+            return
+        if len(self._workers) >= limits.runs:
+            raise RefusedError("runs", f"this daemon serves {limits.runs} runs already; try again later")
+        if sum(each == client for each in self._clients.values()) >= limits.clients_runs:
+            raise RefusedError("runs", f"{limits.clients_runs} runs from {client} are being served; try again later")
 
     def _take_dead_ranks(self, hello: messages.Hello) -> None:
         """Before a rank begins, know of those of its run that have died: it may take up what they leave."""
@@ -121,15 +152,31 @@ class Registry:
         worker = self._of_producer.get(producer)
         if worker is None or worker.finished.is_set():
             return False
-        if isinstance(message, messages.Data):
+        size = len(message.data) if isinstance(message, messages.Data) else 0
+        if not self._door.budget.queue(producer, size):
+            self._show_out(producer, "flood", "it sends more than it was told to")
+        elif isinstance(message, messages.Data):
             worker.inbox.put(commands.Piece(producer, message))
         elif isinstance(message, messages.Barrier):
             self._hear_of_the_gone(worker)
             worker.inbox.put(commands.Ask(producer, message))
         else:
             worker.inbox.put(commands.Left(producer))
-            del self._of_producer[producer], self._hellos[producer]
+            self._forget(producer)
         return True
+
+    def _forget(self, producer: bytes) -> None:
+        """Nothing more comes from ``producer``."""
+        self._of_producer.pop(producer, None)
+        self._hellos.pop(producer, None)
+        self._door.budget.leave(producer)
+
+    def _show_out(self, producer: bytes, reason: str, cause: str) -> None:
+        """Refuse ``producer``; what it has sent is written, and its run goes on without it."""
+        worker = self._of_producer[producer]
+        self._post(producer, self._door.refuse(producer, reason, cause, worker.run_id))
+        worker.inbox.put(commands.Left(producer))
+        self._forget(producer)
 
     def _hear_of_the_gone(self, worker: Worker) -> None:
         """A trainer waits: what its children have logged that have ended by now is to be in the tree as well."""
@@ -154,7 +201,7 @@ class Registry:
         late = other is not None and other.opened > opened
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
-        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place)
+        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place, self._door)
         self._workers[key] = worker
         if late:
             assert other is not None
@@ -205,8 +252,7 @@ class Registry:
             if feed.ended and feed.journal and not os.path.isdir(feed.journal):
                 # It has deleted its journal, all of which is in the tree; its goodbye was lost.
                 worker.inbox.put(commands.Left(feed.producer))
-                self._of_producer.pop(feed.producer, None)
-                self._hellos.pop(feed.producer, None)
+                self._forget(feed.producer)
             elif not feed.gone and _is_gone(feed):
                 worker.inbox.put(commands.Gone(feed.producer))
 
@@ -221,25 +267,37 @@ class Registry:
                 self.adopt_orphans()
             except OSError as exc:  # too many open files, say
                 logger.warning(f"journals cannot be looked for: {exc}")
+        for producer in self._door.budget.stalled():
+            if producer in self._of_producer:
+                self._show_out(producer, "stalled", "room was kept for a large event of which nothing came")
         for key, worker in list(self._workers.items()):
             if worker.finished.is_set():
                 self._remove(key, worker)
                 continue
             self._notice_gone(worker)
+            self._show_out_refused(worker)
             if worker.idle and not any(known is worker for known in self._of_producer.values()):
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
             if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
-                del self._of_producer[producer], self._hellos[producer]
+                self._forget(producer)
+
+    def _show_out_refused(self, worker: Worker) -> None:
+        """What the run's thread has found that producers may not do."""
+        while worker.offences:
+            producer, reason, cause = worker.offences.popleft()
+            if self._of_producer.get(producer) is worker:
+                self._show_out(producer, reason, cause)
 
     def _remove(self, key: str, worker: Worker) -> None:
         del self._workers[key]
+        self._clients.pop(worker, None)
         for directory, holder in list(self._holders.items()):
             if holder is worker:
                 del self._holders[directory]
         for producer, known in list(self._of_producer.items()):
             if known is worker:
-                del self._of_producer[producer], self._hellos[producer]
+                self._forget(producer)
 
     def adopt_orphans(self) -> int:
         """Take the journals of this home that nobody sends, and say so; how many they are."""

@@ -14,7 +14,8 @@ from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon.ingest import journals
-from lived_daemon.runs import ranked
+from lived_daemon.limits import NONE, OWN, Limits
+from lived_daemon.runs import ranked, trust
 from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
@@ -58,7 +59,13 @@ class Run:
         teller: Teller,
         fsync: bool,
         drain: Callable[[], bool],
+        home: str = "",
+        limits: Limits = OWN,
     ) -> None:
+        self._home = home
+        self._limits = limits
+        self._bounds = limits.bounds
+        self._names: set[str] = set()
         self.state = RunState()
         self.output: Output | None = None
         self._directory = directory
@@ -94,7 +101,7 @@ class Run:
             OvertakenError: another daemon has been at the run.
         """
         try:
-            event = events.decode(body)
+            event = self._read(body, feed)
             if isinstance(event, events.Open):
                 return self._begin(event, feed, position) and self._join(event, feed)
             if self._directory.ignores(feed.producer.hex(), position, event.time):
@@ -136,6 +143,22 @@ class Run:
             logger.exception(f"run {run_id} in {self._directory.path}: an event cannot be applied")
             self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
+
+    def _read(self, body: memoryview, feed: Feed) -> events.Event:
+        """The event in ``body``, with no more in it than its producer may say.
+
+        Raises:
+            InvalidEventError: it is none.
+        """
+        event = events.decode(body, self._bounds)
+        if isinstance(event, events.Open):
+            check_run(event.run)
+            return event._replace(run=trust.confine_run(event.run, self._directory.taken_path, feed.believed))
+        if not feed.believed:
+            event = trust.confine_event(event, self._home, feed.producer)
+        if self._limits.names < NONE:
+            trust.check_names(event, self._names, self._limits)
+        return event
 
     def apply_metrics(self, feed: Feed, most: int) -> int:
         """Apply what there is most of, as long as nothing else comes: how many frames of ``feed``, at ``most``."""
@@ -197,7 +220,7 @@ class Run:
 
     def _begin_late(self, feed: Feed) -> bool:
         """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""
-        run = {**feed.hello, "continues": True}
+        run = trust.confine_run({**feed.hello, "continues": True}, self._directory.taken_path, feed.believed)
         cause = "it is lost; the run goes on from what its directory holds"
         self._teller.say_once("checkpoint", cause, feed.producer)
         return self._begin(events.Open(run["opened"], None, run), feed, feed.applied)
@@ -283,7 +306,9 @@ class Run:
         Raises:
             RootError: something is in the way, which concerns all of the run, and not the event at hand alone.
         """
-        output = Output(self.state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._teller.say)
+        output = Output(
+            self.state, self._cuts.checkpoint, self._fsync, self._jobs.submit, self._teller.say, self._limits.pixels
+        )
         try:
             output.tree.make_root()
             if not self._directory.lock():

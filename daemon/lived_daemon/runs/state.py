@@ -179,7 +179,7 @@ class RunState:
 
     def _image(self, event: events.Image) -> Iterable[Operation]:
         self.has_images = True
-        return (WriteImage(f"plots/images/{event.name}", event.name, event.form, event.info, event.data),)
+        return (WriteImage(f"plots/images/{event.name}", event.name, event.form, event.info, event.data, event.step),)
 
     def _plot(self, event: events.Plot) -> Iterable[Operation]:
         path = f"plots/custom/{event.name}.json"

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 
 from lived_protocol import messages
 
+from lived_daemon.limits import NONE
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.intake import Post
 from lived_daemon.runs.output import explain
+from lived_daemon.shown import shown
 from lived_daemon.writers.files import heals
 
 logger = logging.getLogger("lived_daemon")
@@ -41,8 +43,16 @@ def waiting(exc: OSError) -> str:
 class Teller:
     """Faults of one run: in the log, to its trainers, and counted. ``producers`` are those to be told."""
 
-    def __init__(self, run_id: str, directory: Directory, post: Post, producers: Callable[[], Iterable[bytes]]):
+    def __init__(
+        self,
+        run_id: str,
+        directory: Directory,
+        post: Post,
+        producers: Callable[[], Iterable[bytes]],
+        most: int = NONE,
+    ) -> None:
         self.faults = 0
+        self._most = most  # so many of them are said
         #: Nothing is written before this time (monotonic seconds); 0 where the disk takes what it is given.
         self.blocked_until = 0.0
         self._run_id = run_id
@@ -54,15 +64,20 @@ class Teller:
     def say(self, event: str, cause: str, producer: bytes) -> None:
         """A fault: in the log, and to the trainer (to every one of the run if it concerns none alone)."""
         self.faults += 1
-        logger.warning(f"run {self._run_id} in {self._directory.path}: {event}: {cause}")
-        fault = messages.Fault(time.time_ns(), self._run_id, event, cause, fatal=False)
+        if self.faults > self._most:
+            return
+        if self.faults == self._most:
+            cause = f"{cause}; this is fault {self._most} of the run, and further ones are only counted"
+        logger.warning(shown(f"run {self._run_id} in {self._directory.path}: {event}: {cause}"))
+        fault = messages.Fault(time.time_ns(), self._run_id, shown(event), shown(cause), fatal=False)
         for each in [producer] if producer else self._producers():
             self._post(each, fault)
 
     def say_once(self, event: str, cause: str, producer: bytes = b"") -> None:
         """As :meth:`say`, the first time that this is the cause."""
         if cause not in self._said:
-            self._said.add(cause)
+            if len(self._said) < self._most:
+                self._said.add(cause)
             self.say(event, cause, producer)
 
     def block(self, exc: OSError, producer: bytes = b"") -> bool:

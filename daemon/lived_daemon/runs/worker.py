@@ -19,6 +19,7 @@ from typing import Any
 
 from lived_daemon import checkpoint
 from lived_daemon.ingest import journals
+from lived_daemon.ingest.door import Door, RefusedError
 from lived_daemon.pool import Job, StoppedError
 from lived_daemon.runs import commands, ranked
 from lived_daemon.runs.cuts import Asked, Cuts
@@ -52,8 +53,20 @@ class Worker:
     ``header`` is what its first hello said; ``directory`` is when and where it may write.
     """
 
-    def __init__(self, home: str, key: str, header: dict[str, Any], fsync: bool, post: Post, directory: Directory):
+    def __init__(
+        self,
+        home: str,
+        key: str,
+        header: dict[str, Any],
+        fsync: bool,
+        post: Post,
+        directory: Directory,
+        door: Door | None = None,
+    ) -> None:
         self.key = key
+        self._door = Door() if door is None else door
+        #: Which producers are to be refused, why in a word and in a sentence; taken by the registry.
+        self.offences: deque[tuple[bytes, str, str]] = deque()
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self.pid: int = header["pid"]
@@ -61,8 +74,9 @@ class Worker:
         self.opened: int = header["opened"]
         self.directory = directory
         self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
-        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds))
-        self.intake = Intake(home, post, self._teller.say)
+        most = self._door.limits.faults
+        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), most)
+        self.intake = Intake(home, post, self._teller.say, self._door)
         self.finished = threading.Event()
         self.begun = time.monotonic()
         self._fsync = fsync
@@ -71,8 +85,11 @@ class Worker:
             self.thread.name,
             lambda job: self.inbox.put(commands.Done(job)),
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
+            self._door.budget,
         )
-        self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain)
+        self._run = Run(
+            directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, home, self._door.limits
+        )
         self._roll_call = RollCall(home, self.intake, self._run)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)
@@ -98,6 +115,7 @@ class Worker:
             logger.exception(f"the thread of run {self.run_id} in {self.directory.path} failed; its journals stay")
         finally:
             self._run.let_go()
+            self._door.budget.hold(self._jobs, 0)
             self.finished.set()
 
     def _load(self) -> bool:
@@ -159,16 +177,23 @@ class Worker:
 
     def _handle(self, command: commands.Command) -> None:
         if isinstance(command, commands.Piece):
-            gap = self.intake.take(command.producer, command.data)
+            self._door.budget.taken(command.producer, len(command.data.data))
+            try:
+                gap = self.intake.take(command.producer, command.data)
+            except RefusedError as exc:
+                self.offences.append((command.producer, exc.reason, str(exc)))
+                return
             if gap is not None:
                 self._welcome(gap)
         elif isinstance(command, commands.Done):
             self._end_job(command.job)
         elif isinstance(command, commands.Attach):
-            feed = self.intake.attach(command.hello)
+            self._door.budget.taken(command.hello.producer, 0)
+            feed = self.intake.attach(command.hello, command.believed)
             self._cuts.changed = self._cuts.changed or feed.gone
             self._welcome(feed)
         elif isinstance(command, commands.Ask):
+            self._door.budget.taken(command.producer, 0)
             self.intake.ask(command.producer, command.barrier)
             self._cuts.ask(command.producer, command.barrier)
             self._next_tick = 0.0

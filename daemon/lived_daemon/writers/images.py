@@ -11,17 +11,23 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lived_daemon.limits import NONE
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: What is read where anybody may send it. Pillow knows more, and has some of them read by other programs.
+_OF_STRANGERS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF"}
 
 
-def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> bytes:
+def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes, most: int = NONE) -> bytes:
     """The file of an :class:`lived_protocol.events.Image`; its format is that of the suffix of ``name``.
 
+    It has ``most`` pixels; one of more is not decoded. What it may be where there is a limit is a format of the web.
+
     Raises:
-        ValueError: the pixels do not make an image, the form or suffix is unknown.
+        ValueError: the pixels do not make an image or are too many, the form or suffix is unknown.
         OSError: the bytes are no image, or the format has no place for such pixels; says what to convert to.
     """
     suffix = posixpath.splitext(name)[1]
@@ -30,28 +36,31 @@ def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> 
         raise ValueError(f"the name of an image ends in {', '.join(_FORMATS)}, not {suffix!r}")
     if form == "file" and info.get("verbatim"):
         return data
-    image = _decode(form, info, data)
+    image = _decode(form, info, data, most)
     figure = info.get("figure")
     if figure:
         return _encode_figure(image, kind, figure)
     return _encode(image, kind, {})
 
 
-def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
+def _decode(form: str, info: Mapping[str, Any], data: bytes, most: int) -> Image:
     from PIL import Image
 
     if form == "file":
-        return _open(data)
+        return _open(data, most)
     if form == "array":
         import numpy as np
 
         array = np.frombuffer(data, np.dtype(info["dtype"])).reshape(info["shape"])
+        if array.ndim >= 2:
+            _check_pixels(array.shape[1], array.shape[0], most)
         try:
             return Image.fromarray(array)
         except TypeError as exc:
             raise ValueError(f"an array of dtype {array.dtype} and shape {array.shape} is no image: {exc}") from exc
     if form == "pixels":
         width, height = info["size"]
+        _check_pixels(width, height, min(most, 8 * len(data)))  # memory is had for them before they are looked at
         image = Image.frombytes(info["mode"], (width, height), data)
         palette = info.get("palette")
         if palette is not None:
@@ -63,11 +72,17 @@ def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
     raise ValueError(f"unknown form of image {form!r}")
 
 
-def _open(data: bytes) -> Image:
+def _check_pixels(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise ValueError(f"an image of {width} times {height} pixels, more than there may be ({most})")
+
+
+def _open(data: bytes, most: int) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=None if most == NONE else _OF_STRANGERS)
+        _check_pixels(image.width, image.height, most)
         image.load()
     except UnidentifiedImageError as exc:
         raise OSError("the file is not an image that Pillow can read") from exc
