@@ -120,6 +120,7 @@ class Documents:
 
     def _write_dvcyaml(self, state: RunState) -> None:
         path = state.run["dvc_file"]
+        inside = _in_tree(path, self._tree.root)
         entries = _entries(state)
         if self._written == (entries, _stamp(path)):
             return  # nothing has changed here or there
@@ -133,8 +134,11 @@ class Documents:
         text = dvcyaml.render_dvcyaml(existing, entries)
         # One that was killed may have written the same, and not have had it on the disk.
         if text != existing or (self._tree.fsync and self._written is None):
-            replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
-        self._rewritten(_in_tree(path, self._tree.root), text.encode())
+            if os.path.isabs(inside):
+                replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
+            else:
+                self._tree.replace(inside, text.encode())
+        self._rewritten(inside, text.encode())
         self._written = entries, _stamp(path)
 
     def _signal_step(self, state: RunState, step: int) -> None:
