@@ -21,6 +21,7 @@ from lived_daemon.ingest.door import Door
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.runs.registry import Registry
 from lived_daemon.settings import Settings
+from lived_daemon.shown import shown
 
 logger = logging.getLogger("lived_daemon")
 
@@ -133,6 +134,16 @@ def _remove_socket(endpoint: str) -> None:
             os.unlink(endpoint.removeprefix("ipc://"))
 
 
+class _OneLine(logging.Formatter):
+    """What a client has named stays on the line that speaks of it, and moves no cursor of whoever reads the log."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - as above
+        return "\n".join(map(shown, super().formatException(ei).split("\n")))
+
+
 def _open_log(settings: Settings) -> None:
     folder = os.path.join(settings.home, "log")
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -145,7 +156,7 @@ def _open_log(settings: Settings) -> None:
     if settings.foreground:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
     logger.setLevel(settings.log_level)
     logger.propagate = False

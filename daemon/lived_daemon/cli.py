@@ -21,6 +21,7 @@ from lived_protocol import __version__, places
 
 from lived_daemon import status as status_of
 from lived_daemon import system
+from lived_daemon.shown import shown
 
 if TYPE_CHECKING:
     from lived_daemon.settings import Settings
@@ -123,7 +124,7 @@ def status(as_json: bool, show_all: bool) -> None:
 
         show(found, home, SHOWN_RUNS if not show_all else len(found.runs))
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {shown(note)}", err=True)
     if endpoint is not None and not found.answered:
         sys.exit(1)
 

@@ -25,6 +25,7 @@ from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
 from lived_daemon.runs.trust import check_directory
 from lived_daemon.runs.worker import Worker
+from lived_daemon.shown import shown
 
 logger = logging.getLogger("lived_daemon")
 
@@ -232,8 +233,10 @@ class Registry:
                     time.time_ns(),
                     run["run_id"],
                     "directory",
-                    f"process {holder.pid} is logging into {directory} as well; what it logs from now on goes to "
-                    f"{directory}@{holder.run_id}. Give both processes the same LIVED_RUN_ID to log into one run",
+                    shown(
+                        f"process {holder.pid} is logging into {directory} as well; what it logs from now on goes to "
+                        f"{directory}@{holder.run_id}. Give both processes the same LIVED_RUN_ID to log into one run"
+                    ),
                     fatal=False,
                 ),
             )
