@@ -18,7 +18,7 @@ elements             none          2**25       the event is left out, with a fau
 pixels               none          2**27       the image is left out, with a fault
 names                none          200,000     events of further names are left out, with a fault (per run)
 faults               none          1,000       further faults of a run are counted, and neither logged nor sent
-damages              none          1,000       the producer is refused (damaged places in its stream)
+damages              none          100         the producer is refused (damaged places in its stream)
 runs                 none          1,000       who begins another is refused (runs being served)
 producers            none          4,000       who comes besides is refused
 clients_runs         none          200         who begins another is refused (runs being served for one address)
@@ -92,7 +92,7 @@ ANYBODY = Limits(
     pixels=1 << 27,
     names=200_000,
     faults=1_000,
-    damages=1_000,
+    damages=100,
     runs=1_000,
     producers=4_000,
     clients_runs=200,

@@ -6,6 +6,7 @@ of a frame until the rest is there, and hands out frames once and in order.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from lived_protocol import frames
@@ -17,6 +18,8 @@ WINDOW = 4 * 1024 * 1024
 #: Each look for a frame goes through all that is held. If that is more than this, in bytes, it must have grown by half
 #: for the next look, so that all of them together cost three times the last.
 _SEARCHED_EACH_TIME = 256 * 1024
+
+_ZEROS = re.compile(rb"\0+")
 
 
 @dataclass
@@ -95,10 +98,7 @@ class Session:
         found: list[tuple[int, memoryview]] = []
         while True:
             held = bytes(self._rest)
-            length = frames.body_length(held, 0)
-            own_end = len(held) if length is None else min(frames.size_of(length), len(held))
-            found_at = own_end if frames.is_frame(held, own_end) else frames.resync(held, 1)
-            offset = own_end if found_at is None else found_at
+            offset = _behind_damage(held)
             aside += held[:offset]
             self.damaged += offset
             self.applied += offset
@@ -124,3 +124,22 @@ class Session:
         length = self.announced
         frame_end = self.applied + (frames.size_of(length) if length is not None else 0)
         return max(self.applied + WINDOW, frame_end)
+
+
+def _behind_damage(held: bytes) -> int:
+    """Where to go on in ``held``, which begins with a damaged frame."""
+    length = frames.body_length(held, 0)
+    offset = len(held) if length is None else min(frames.size_of(length), len(held))
+    if frames.is_frame(held, offset):
+        return offset
+    found_at = frames.resync(held, 1)
+    if found_at is not None:
+        return found_at
+    # Nothing in it is whole: looked at once for all damaged frames, or zeros would be looked at again every few bytes.
+    while (length := frames.body_length(held, offset)) is not None and not frames.is_frame(held, offset):
+        if offset + frames.size_of(length) > len(held):
+            break  # the rest of it may be still to come
+        zeros = _ZEROS.match(held, offset)
+        empty = (zeros.end() - offset) // frames.size_of(0) if zeros is not None and not length else 0
+        offset += max(1, empty) * frames.size_of(length)
+    return offset

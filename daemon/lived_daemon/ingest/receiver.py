@@ -113,6 +113,7 @@ class Receiver:
         self._runs = runs
         self._status = status
         self._asked: dict[bytes, float] = {}
+        self._answered: dict[bytes, float] = {}
         self._answer_kept: tuple[float, dict[str, Any]] | None = None
         self.stop_asked = False
         self.last_message = time.monotonic()
@@ -230,7 +231,13 @@ class Receiver:
     def _answer(self, sender: bytes, control: messages.Control) -> None:
         if control.question == "stop":
             self.stop_asked = True
-        known = control.question in ("status", "stop")
+        now, known = time.monotonic(), control.question in ("status", "stop")
+        if not self._door.trusting:  # who asks again and again is not answered each time
+            if now - self._answered.get(sender, 0.0) < self._door.limits.status_seconds:
+                return
+            if len(self._answered) >= _MOST_ASKED:
+                self._answered.clear()
+            self._answered[sender] = now
         self._outbox.post(sender, messages.Reply(self._fresh_status() if known else {"error": "unknown question"}))
 
     def _fresh_status(self) -> dict[str, Any]:
