@@ -153,9 +153,14 @@ class Run:
         event = events.decode(body, self._bounds)
         if isinstance(event, events.Open):
             check_run(event.run)
+            for call, cause in () if feed.believed else trust.left_out(event.run):
+                self._teller.say_once(call, cause, feed.producer)
             return event._replace(run=trust.confine_run(event.run, self._directory.taken_path, feed.believed))
         if not feed.believed:
-            event = trust.confine_event(event, self._home, feed.producer)
+            confined = trust.confine_event(event, self._home, feed.producer)
+            if isinstance(event, events.Artifact) and confined != event:
+                self._teller.say_once(f"log_artifact {event.shown!r}", trust.NO_ARTIFACT, feed.producer)
+            event = confined
         if self._limits.names < NONE:
             trust.check_names(event, self._names, self._limits)
         return event

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from lived_protocol import events, places
@@ -19,6 +20,7 @@ from lived_daemon.limits import Limits
 
 #: In the content of an Open event: whether its producer is believed. Nobody's word for it is taken.
 BELIEVED = "believed"
+NO_ARTIFACT = "over TCP it is not tracked by DVC, and only copied where the daemon finds the copy made at the call"
 #: The name of one of dvc-render's own templates, which is no path.
 _TEMPLATE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -33,6 +35,13 @@ def check_directory(directory: str) -> None:
         raise ValueError("the run's directory is no plain absolute path")
     if directory == "/":
         raise ValueError("the root of the file system is no run's directory")
+
+
+def left_out(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What of ``run`` is not done for a producer that is not believed: the call, and why."""
+    for name in ("save_dvc_exp", "cache_images"):
+        if run.get(name):
+            yield name, f"a daemon runs no DVC for who comes over TCP; {name} is left out"
 
 
 def confine_run(run: dict[str, Any], directory: str, believed: bool) -> dict[str, Any]:

@@ -317,6 +317,8 @@ def test_no_path_that_a_client_names_is_read_written_or_deleted(serve: Callable[
     run_directory = served.base / "runs" / "p"
     assert rows(served) == 1
     assert sorted(os.listdir(run_directory)) == ["dvc.yaml", "metrics.json", "plots"]
+    told = {each.event for _, each in served.posted if isinstance(each, messages.Fault)}
+    assert told == {"save_dvc_exp", "cache_images", "log_artifact 'm'", "journal"}
     assert any("template over TCP" in cause for cause in served.faults())
 
 
