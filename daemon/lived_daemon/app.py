@@ -17,6 +17,7 @@ from lived_protocol import __version__
 
 from lived_daemon import logs, system
 from lived_daemon.configuration.current import Current
+from lived_daemon.ingest.guard import Guard
 from lived_daemon.ingest.receiver import Guarded, Outbox, Receiver
 from lived_daemon.metrics.tally import Tally
 from lived_daemon.notify import Notifier
@@ -83,12 +84,12 @@ class _Daemon:
         self._watch: Watch | None = None
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        tally = Tally()
+        tally, guard = Tally(), Guard.of(settings.endpoint)
         post, root = self._outbox.post, settings.root
-        self._registry = Registry(settings.home, fsync, post, settings.endpoint, root, tally)
+        self._registry = Registry(settings.home, fsync, post, settings.endpoint, root, tally, guard)
         self._monitor = self._open_monitor(tally)
         guarded = _guarded(settings)
-        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, guarded, tally)
+        self._receiver = Receiver(settings.endpoint, self._outbox, self._registry, self._status, guarded, tally, guard)
         self._notifier = Notifier(os.environ)
         self._signals = 0
         self._next_look = 0.0

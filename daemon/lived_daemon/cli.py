@@ -26,6 +26,7 @@ from lived_daemon import status as status_of
 from lived_daemon import system
 from lived_daemon.configuration import commands, kinds, options
 from lived_daemon.keygen import keygen
+from lived_daemon.shown import shown
 
 if TYPE_CHECKING:
     from lived_daemon.settings import Settings
@@ -160,7 +161,7 @@ def status(as_json: bool, show_all: bool, watch: bool, interval: float) -> None:
 
         show(found, home, SHOWN_RUNS if not show_all else len(found.runs))
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {shown(note)}", err=True)
     if endpoint is not None and not found.answered:
         sys.exit(1)
 

@@ -9,6 +9,7 @@ import datetime as dt
 import os
 from typing import Any
 
+from lived_daemon.shown import shown
 from lived_daemon.status import Status, behind
 
 COLOURS = {"active": "green", "crashed": "red", "ended": "dim"}
@@ -29,13 +30,13 @@ def show(status: Status, home: str, limit: int) -> None:
         for name in ("step", "behind", "faults"):
             table.add_column(name, justify="right", no_wrap=True)
         for run in status.runs[:limit]:
-            state = str(run.get("state", "?"))
+            state = shown(str(run.get("state", "?")))
             faults = int(run.get("faults") or 0)
             table.add_row(
-                Text(shown_path(str(run.get("directory")))).append(f"\n{run.get('id', '?')}", style="dim"),
+                Text(shown_path(str(run.get("directory")))).append(f"\n{shown(str(run.get('id', '?')))}", style="dim"),
                 _when(run.get("updated")),
                 Text(state, style=COLOURS.get(state, "")),
-                "-" if run.get("step") is None else str(run["step"]),
+                "-" if run.get("step") is None else shown(str(run["step"])),
                 human_size(behind(run)),
                 Text(str(faults), style="bold red" if faults else ""),
             )
@@ -43,7 +44,7 @@ def show(status: Status, home: str, limit: int) -> None:
     if len(status.runs) > limit:
         console.print(f"... and {len(status.runs) - limit} more (--all shows them)")
     for line in lines(status, home, limit):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(shown(line)), soft_wrap=True)
 
 
 def lines(status: Status, home: str, limit: int) -> list[str]:
@@ -84,7 +85,8 @@ def _when(updated: Any) -> str:
 
 
 def shown_path(path: str) -> str:
-    """``path`` with the user's home folder as ``~``."""
+    """``path`` with the user's home folder as ``~``, and nothing in it that a terminal would obey."""
+    path = shown(path)
     user = os.path.expanduser("~")
     return "~" + path[len(user) :] if path.startswith(user.rstrip("/") + "/") and user != "/" else path
 

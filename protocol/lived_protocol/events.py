@@ -239,13 +239,13 @@ def gather(event: Event, default: Callable[[Any], Any] | None = None) -> bytes |
     return values.gather([_NUMBERS[type(event)], *event], default)
 
 
-def decode(body: bytes | memoryview) -> Event:
-    """The inverse of :func:`encode`.
+def decode(body: bytes | memoryview, bounds: values.Bounds | None = None) -> Event:
+    """The inverse of :func:`encode`, for an event within ``bounds``.
 
     Raises:
-        InvalidEventError: not an event of this version.
+        InvalidEventError: not an event of this version, or one beyond the bounds.
     """
-    fields = values.unpack(body)
+    fields = values.unpack(body, bounds)
     if not isinstance(fields, list) or not fields:
         raise InvalidEventError("a frame's body is not a msgpack array")
     kind = fields[0]

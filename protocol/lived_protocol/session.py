@@ -6,6 +6,7 @@ of a frame until the rest is there, and hands out frames and batches of records 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from lived_protocol import frames, records
@@ -17,6 +18,8 @@ WINDOW = 4 * 1024 * 1024
 #: Each look for a frame goes through all that is held. If that is more than this, in bytes, it must have grown by half
 #: for the next look, so that all of them together cost three times the last.
 _SEARCHED_EACH_TIME = 256 * 1024
+
+_ZEROS = re.compile(rb"\0+")
 
 
 @dataclass
@@ -99,10 +102,7 @@ class Session:
         found: list[tuple[int, frames.Piece | records.Damaged]] = []
         while True:
             held = bytes(self._rest)
-            size = frames.size_at(held, 0)
-            own_end = len(held) if size is None else min(size, len(held))
-            found_at = own_end if frames.is_whole(held, own_end) else frames.resync(held, 1)
-            offset = own_end if found_at is None else found_at
+            offset = _behind_damage(held)
             aside += held[:offset]
             self.damaged += offset
             self.applied += offset
@@ -119,6 +119,31 @@ class Session:
         """Bytes of a frame that is not whole yet."""
         return len(self._rest)
 
+    @property
+    def announced(self) -> int | None:
+        """Length of the body of the frame that is on its way, as its header says; None where that is not here."""
+        size = frames.size_at(self._rest, 0)
+        return None if size is None or self._rest[0] & 0x80 else size - frames.HEADER_SIZE
+
     def limit(self) -> int:
         """The position up to which the producer may send: a window, or a whole frame where that is larger."""
         return max(self.applied + WINDOW, self.applied + (frames.size_at(self._rest, 0) or 0))
+
+
+def _behind_damage(held: bytes) -> int:
+    """Where to go on in ``held``, which begins with a damaged frame."""
+    size = frames.size_at(held, 0)
+    offset = len(held) if size is None else min(size, len(held))
+    if frames.is_whole(held, offset):
+        return offset
+    found_at = frames.resync(held, 1)
+    if found_at is not None:
+        return found_at
+    # Nothing in it is whole: looked at once for all damaged frames, or zeros would be looked at again every few bytes.
+    while (size := frames.size_at(held, offset)) is not None and not frames.is_whole(held, offset):
+        if offset + size > len(held):
+            break  # the rest of it may be still to come
+        zeros = _ZEROS.match(held, offset)
+        empty = (zeros.end() - offset) // size if zeros is not None and size == frames.size_of(0) else 0
+        offset += max(1, empty) * size
+    return offset

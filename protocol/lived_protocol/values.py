@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -182,24 +183,115 @@ def _extend(obj: Any, default: Callable[[Any], Any] | None) -> Any:
     return None
 
 
-def unpack(data: bytes | memoryview) -> Any:
-    """Decode what :func:`pack` encoded.
+class Bounds(NamedTuple):
+    """What a value may be that is decoded: how deep lists and maps lie in each other, bytes of one text, entries of one
+    list or map, how many lists and maps there are, digits of one integer, and elements of one array."""
+
+    depth: int
+    text_bytes: int
+    entries: int
+    containers: int
+    digits: int
+    elements: int
+
+
+class _Counting:
+    """Counts lists and maps while they are made: an empty one takes a byte on the wire, and sixty in memory."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def __call__(self, made: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("it has too many lists and maps")
+        return made
+
+
+def unpack(data: bytes | memoryview, bounds: Bounds | None = None) -> Any:
+    """Decode what :func:`pack` encoded, if it is within ``bounds``.
 
     Raises:
-        InvalidEventError: the bytes are not one whole value.
+        InvalidEventError: the bytes are not one whole value, or one beyond the bounds.
     """
+    limits: dict[str, Any] = {"ext_hook": _restore} if bounds is None else _limits(bounds, len(data))
     try:
-        return msgpack.unpackb(data, ext_hook=_restore, strict_map_key=False, raw=False)
-    except (ValueError, TypeError, msgpack.UnpackException) as exc:
+        value = msgpack.unpackb(data, strict_map_key=False, raw=False, **limits)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as exc:
         raise InvalidEventError(f"not a msgpack value: {exc}") from exc
+    if bounds is not None and _is_deeper(value, bounds.depth):
+        raise InvalidEventError(f"lists and maps lie in each other more than {bounds.depth} deep")
+    return value
+
+
+def _limits(bounds: Bounds, size: int) -> dict[str, Any]:
+    """``bounds`` as msgpack takes them; for a value of ``size`` bytes, in which there cannot be more entries."""
+    limits: dict[str, Any] = {"ext_hook": _restore}
+    if bounds.text_bytes < size:
+        limits["max_str_len"] = bounds.text_bytes
+    if bounds.entries < size:
+        limits |= {"max_array_len": bounds.entries, "max_map_len": bounds.entries}
+    if bounds.containers < size:
+        count = _Counting(bounds.containers)
+        limits |= {"list_hook": count, "object_hook": count}
+    if min(bounds.digits, bounds.elements) < size:
+        limits["ext_hook"] = lambda code, data: _restore_bounded(code, data, bounds)
+    return limits
+
+
+def _restore_bounded(code: int, data: bytes, bounds: Bounds) -> Any:
+    if code == EXT_INTEGER and len(data) > bounds.digits:
+        raise ValueError(f"an integer of {len(data)} digits, more than {bounds.digits}")
+    if code == EXT_SET:  # what is in it is small: no array, no long integer
+        most = {"max_array_len": bounds.entries, "max_ext_len": bounds.digits} if len(data) > bounds.digits else {}
+        return set(msgpack.unpackb(data, ext_hook=_restore_in_set, strict_map_key=False, raw=False, **most))
+    value = _restore(code, data)
+    if code == EXT_ARRAY and math.prod(value.shape) > bounds.elements:
+        raise ValueError(f"an array of {math.prod(value.shape)} elements, more than {bounds.elements}")
+    return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and maps lie in each other more than ``depth`` deep; without recursion, which has an end itself."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            entry
+            for each in level
+            if type(each) in _CONTAINERS
+            for entry in (each.values() if type(each) is dict else each)
+            if type(entry) in _CONTAINERS
+        ]
+        if not level:
+            return False
+    return True
+
+
+_CONTAINERS = frozenset({list, dict})
+#: An array without elements may have axes of this many steps in all: each becomes a list.
+_MOST_EMPTY = 1 << 20
+
+
+def _array(dtype: Any, shape: Any, raw: Any) -> Array:
+    """An array whose fields are of the right types, though its bytes may not fit them.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if type(dtype) is not str or type(raw) is not bytes or type(shape) is not list:
+        raise ValueError("an array has a type, a shape and bytes")
+    if any(type(axis) is not int or axis < 0 for axis in shape):
+        raise ValueError("the axes of an array have lengths")
+    if not raw and math.prod(max(axis, 1) for axis in shape) > _MOST_EMPTY:
+        raise ValueError("an array without elements whose axes are that long")
+    return Array(dtype, tuple(shape), raw)
 
 
 def _restore(code: int, data: bytes) -> Any:
     if code == EXT_INTEGER:
         return int_of_str(data.decode())
     if code == EXT_ARRAY:
-        dtype, shape, raw = msgpack.unpackb(data)
-        return Array(dtype, tuple(shape), raw)
+        return _array(*msgpack.unpackb(data))
     if code == EXT_DATE:
         return dt.date.fromisoformat(data.decode())
     if code == EXT_DATETIME:

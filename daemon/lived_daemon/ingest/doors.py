@@ -19,6 +19,7 @@ from lived_protocol.errors import InvalidMessageError
 from zmq.utils import z85
 
 from lived_daemon.ingest.clients import Clients
+from lived_daemon.ingest.guard import Guard
 from lived_daemon.keys import ServerKeys
 
 logger = logging.getLogger("lived_daemon")
@@ -31,25 +32,42 @@ HANDSHAKE_SECONDS = 10
 _SAY_SECONDS, _MOST_SAID = 60.0, 1000
 
 
+#: Messages of one client over TCP that ZeroMQ holds; and parts of one that are looked at.
+_STRANGERS_MESSAGES, _MOST_PARTS = 64, 8
+
+
 class Received(NamedTuple):
     """A message, the connection that it came by, and, through a door with keys, whose key it was sent with."""
 
     route: bytes
     user: str | None
     parts: list[bytes]
+    #: From where it came, over TCP.
+    address: str = ""
 
 
 class Door:
-    """Listens on ``endpoint``, with ``server`` keys or for whoever reaches it."""
+    """Listens on ``endpoint``, with ``server`` keys or for whoever reaches it, within the limits of ``guard``.
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str, server: ServerKeys | None = None) -> None:
+    ``local`` says that only this user can reach it.
+    """
+
+    def __init__(
+        self, context: zmq.Context[Any], endpoint: str, server: ServerKeys | None = None, guard: Guard | None = None
+    ) -> None:
         self.keyed = server is not None
+        self.local = not endpoint.startswith("tcp://")
         self.socket = context.socket(zmq.ROUTER)
         # A producer that reconnects takes over its own identity; where there are keys, nobody takes over anything.
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 0 if self.keyed else 1)
         self.socket.setsockopt(zmq.RCVHWM, 0)  # bounded by the limits that producers are given
         self.socket.setsockopt(zmq.SNDHWM, 100_000)
         self.socket.setsockopt(zmq.LINGER, 500)
+        if guard is not None and not guard.trusting and not self.local:
+            # Who sends faster than it is heard waits, and who does not listen misses what it is told again later.
+            self.socket.setsockopt(zmq.RCVHWM, _STRANGERS_MESSAGES)
+            self.socket.setsockopt(zmq.SNDHWM, 10 * _STRANGERS_MESSAGES)
+            self.socket.setsockopt(zmq.MAXMSGSIZE, guard.limits.message_bytes)
         if endpoint.startswith("tcp://"):
             self.socket.setsockopt(zmq.HEARTBEAT_IVL, messages.HEARTBEAT_MS)
             self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, messages.SILENT_MS)
@@ -73,23 +91,36 @@ class Door:
             zmq.Again: there is none.
             InvalidMessageError: it does not say whose it is.
         """
+        first = self.socket.recv(zmq.NOBLOCK, copy=False)
+        route, parts = first.bytes, self._rest()
         if not self.keyed:
-            route, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
-            return Received(route, None, parts)
-        frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        route = frames[0].bytes
-        try:
-            user = str(frames[0].get("User-Id"))
-        except zmq.ZMQError:
-            user = ""
+            return Received(route, None, parts, "" if self.local else _said_of(first, "Peer-Address"))
+        user = _said_of(first, "User-Id")
         if not user or route[:1] != b"\0":
             raise InvalidMessageError("a connection through a door with keys does not name itself")
-        return Received(route, user, [frame.bytes for frame in frames[1:]])
+        return Received(route, user, parts)
+
+    def _rest(self) -> list[bytes]:
+        """What comes behind the route; of many parts, no more than make it no message of ours."""
+        parts: list[bytes] = []
+        while self.socket.getsockopt(zmq.RCVMORE):
+            part = self.socket.recv(zmq.NOBLOCK)
+            if len(parts) < _MOST_PARTS:
+                parts.append(part)
+        return parts
 
     def send(self, route: bytes, message: messages.Message) -> None:
         """Send ``message``; one who is gone takes nothing, which does not matter."""
         with contextlib.suppress(zmq.Again, zmq.ZMQError):
             self.socket.send_multipart([route, *messages.encode(message)], zmq.NOBLOCK)
+
+
+def _said_of(frame: zmq.Frame, what: str) -> str:
+    """What ZeroMQ says of the connection that ``frame`` came by; empty where that is nothing."""
+    try:
+        return str(frame.get(what))
+    except zmq.ZMQError:
+        return ""
 
 
 class Doorkeeper:

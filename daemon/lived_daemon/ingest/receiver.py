@@ -19,9 +19,9 @@ from lived_protocol import PROTOCOL_VERSION, __version__, access, messages
 from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import versions_differ
 
-from lived_daemon import logs
 from lived_daemon.ingest.clients import Clients
 from lived_daemon.ingest.doors import Door, Doorkeeper, Received
+from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.ingest.owners import Owners
 from lived_daemon.ingest.seats import Seats
 from lived_daemon.keys import ServerKeys
@@ -35,13 +35,15 @@ TICK_SECONDS = 0.5
 _ASK_SECONDS = 0.2
 #: Messages read before posted ones are sent.
 _BATCH = 500
+#: So many producers are known to have been asked for a greeting.
+_MOST_ASKED = 10_000
 
 
 class Runs(Protocol):
     """What messages are handed to."""
 
-    def hello(self, hello: messages.Hello) -> None:
-        """A producer greets."""
+    def hello(self, hello: messages.Hello, *, client: str = "", local: bool = False) -> None:
+        """A producer greets: whose key or address is ``client``, where that is known; ``local`` is this user's."""
 
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """A producer's message; False if the producer is not known."""
@@ -114,12 +116,16 @@ class Receiver:
         status: Callable[[], dict[str, Any]],
         guarded: Guarded | None = None,
         tally: Tally | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._tally = Tally() if tally is None else tally
+        self._guard = Guard() if guard is None else guard
         self._outbox = outbox
         self._runs = runs
         self._status = status
         self._asked: dict[bytes, float] = {}
+        self._answered: dict[bytes, float] = {}
+        self._answer_kept: tuple[float, dict[str, Any]] | None = None
         self.stop_asked = False
         self.last_message = time.monotonic()
         self._context = zmq.Context()
@@ -129,14 +135,14 @@ class Receiver:
         self._doors: list[Door] = []
         if guarded is None:
             self._seats = Seats()
-            self._doors.append(Door(self._context, endpoint))
+            self._doors.append(Door(self._context, endpoint, None, self._guard))
         else:
             self._clients = Clients(guarded.server.clients)
             self._doorkeeper = Doorkeeper(self._context, self._clients)  # before anybody can knock
             self._poller.register(self._doorkeeper.socket, zmq.POLLIN)
             self._seats = Seats(self._clients, Owners(guarded.owners))
-            self._doors.append(Door(self._context, endpoint, guarded.server))
-            self._doors.append(Door(self._context, guarded.local))
+            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard))
+            self._doors.append(Door(self._context, guarded.local, None, self._guard))
         self.address = self._doors[0].address
         for door in self._doors:
             self._poller.register(door.socket, zmq.POLLIN)
@@ -181,23 +187,41 @@ class Receiver:
             except zmq.Again:
                 return
             except InvalidMessageError as exc:
-                logger.warning(f"a message is not read: {exc}")
+                self._guard.log("message", f"a message is not read: {exc}")
                 continue
-            self.last_message = time.monotonic()
-            sender = received.route
-            try:
-                if received.user is not None and not self._is_known(received.user):
-                    self._turn_away(door, sender, access.EVENT, access.not_let_in(self.address, received.user))
-                    continue
-                self._handle(door, received, messages.decode(received.parts))
-            except (InvalidMessageError, ValueError) as exc:
-                self._refuse("invalid")
-                text = f"a message from {sender.hex()} cannot be understood: {exc}"
-                logger.warning(text, extra=logs.about(None, sender))
-            except OSError as exc:  # too many open files, say; who waits for an answer asks again
-                self._refuse("busy")
-                text = f"a message from {sender.hex()} cannot be dealt with now: {exc}"
-                logger.warning(text, extra=logs.about(None, sender))
+            if not self._guard.is_refused(received.route):
+                self.last_message = time.monotonic()
+                self.take(door, received)
+
+    def take(self, door: Door, received: Received) -> None:
+        """Deal with one message that came by ``door``."""
+        route = received.route
+        try:
+            if received.user is not None and not self._is_known(received.user):
+                self._turn_away(door, route, access.EVENT, access.not_let_in(self.address, received.user))
+                return
+            self._check_size(received.parts)
+            self._handle(door, received, messages.decode(received.parts))
+        except RefusedError as exc:
+            self._show_out(door, route, exc.reason, str(exc))
+        except (InvalidMessageError, ValueError) as exc:
+            self._show_out(door, route, "message", f"its message cannot be understood: {exc}")
+        except OSError as exc:  # too many open files, say; who waits for an answer asks again
+            self._refuse("busy")
+            self._guard.log("later", f"a message from {route.hex()} cannot be dealt with now: {exc}")
+
+    def _show_out(self, door: Door, route: bytes, reason: str, cause: str) -> None:
+        self._refuse(reason)
+        door.send(route, self._guard.refuse(route, reason, cause))
+
+    def _check_size(self, parts: list[bytes]) -> None:
+        """Return if the message in ``parts`` is worth decoding.
+
+        Raises:
+            RefusedError: it is a greeting, and longer than one may be.
+        """
+        if parts[:1] == [b"H"] and sum(map(len, parts)) > self._guard.limits.hello_bytes:
+            raise RefusedError("hello", f"a hello of more than {self._guard.limits.hello_bytes} bytes")
 
     def _is_known(self, user: str) -> bool:
         return self._clients is not None and self._clients.client(user) is not None
@@ -208,6 +232,8 @@ class Receiver:
             self._greet(door, received, message)
         elif isinstance(message, (messages.Data, messages.Barrier, messages.Bye)):
             producer = route if user is None else self._seats.at(route, user)
+            if producer is not None and self._guard.is_refused(producer):
+                return
             known = producer is not None and self._runs.deliver(producer, message)
             if producer is not None and isinstance(message, messages.Bye):
                 self._seats.leave(producer)
@@ -226,13 +252,15 @@ class Receiver:
             return
         if received.user is None and hello.producer != received.route:
             raise InvalidMessageError("a producer's hello comes from another identity")
+        client = received.address
         if received.user is not None:
             if refusal := self._seats.refusal(received.user, hello):
-                logger.warning(f"producer {hello.producer.hex()} is turned away: {refusal}")
+                self._guard.log(access.EVENT, f"producer {hello.producer.hex()} is turned away: {refusal}")
                 self._turn_away(door, received.route, access.EVENT, refusal, run_id)
                 return
             hello = hello._replace(journal="")  # a path of this machine is not for somebody elsewhere to name
-        self._runs.hello(hello)
+            client = received.user
+        self._runs.hello(hello, client=client, local=door.local)
         self._seats.take(hello, door, received.route, received.user)
 
     def _turn_away(self, door: Door, route: bytes, event: str, cause: str, run_id: str = "") -> None:
@@ -246,18 +274,39 @@ class Receiver:
         self._refuse("unknown producer")
         now = time.monotonic()
         if now - self._asked.get(route, 0.0) > _ASK_SECONDS:
+            if len(self._asked) >= _MOST_ASKED:
+                self._asked.clear()
             self._asked[route] = now
             door.send(route, messages.Welcome(PROTOCOL_VERSION, __version__, -1, 0, None, None))
 
     def _answer(self, door: Door, received: Received, control: messages.Control) -> None:
+        if not door.local and self._was_just_answered(received.route):
+            return
         if control.question not in ("status", "stop"):
             content: dict[str, Any] = {"error": "unknown question"}
         elif control.question == "stop" and (refusal := self._no_stop(received.user)):
             content = {"error": refusal}
         else:
             self.stop_asked |= control.question == "stop"
-            content = self._status()
+            content = self._fresh_status()
         door.send(received.route, messages.Reply(content))
+
+    def _was_just_answered(self, route: bytes) -> bool:
+        """Whether somebody asks again and again, who is not answered each time."""
+        now = time.monotonic()
+        if now - self._answered.get(route, 0.0) < self._guard.limits.status_seconds:
+            return True
+        if len(self._answered) >= _MOST_ASKED:
+            self._answered.clear()
+        self._answered[route] = now
+        return False
+
+    def _fresh_status(self) -> dict[str, Any]:
+        """How things stand; what was answered just before, where who asks again and again could hold up the others."""
+        now = time.monotonic()
+        if self._answer_kept is None or now - self._answer_kept[0] >= self._guard.limits.status_seconds:
+            self._answer_kept = now, self._status()
+        return self._answer_kept[1]
 
     def _no_stop(self, user: str | None) -> str:
         """Why the client ``user`` may not stop the daemon; empty if it may."""

@@ -14,6 +14,8 @@ class Attach(NamedTuple):
     """A producer greets: for the first time, or again."""
 
     hello: messages.Hello
+    #: Whether its word is taken for what is where on this machine.
+    believed: bool = True
 
 
 class Piece(NamedTuple):

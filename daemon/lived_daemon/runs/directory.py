@@ -32,6 +32,11 @@ class Directory:
         self._lock_fd: int | None = None
 
     @property
+    def taken_path(self) -> str:
+        """The directory that the run was opened in, wherever it is by now."""
+        return self._taken
+
+    @property
     def free(self) -> bool:
         """Whether the run may write."""
         return self._released is None or self._released.is_set()

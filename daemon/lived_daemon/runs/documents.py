@@ -18,6 +18,7 @@ from lived_daemon.dvc import signals
 from lived_daemon.placing import PLACED
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import Existing, RunState
+from lived_daemon.runs.trust import is_believed
 from lived_daemon.system import read_file
 from lived_daemon.writers import documents, dvcyaml, report
 from lived_daemon.writers.files import Tree, heals, replace_file
@@ -120,6 +121,7 @@ class Documents:
 
     def _write_dvcyaml(self, state: RunState) -> None:
         path = state.run["dvc_file"]
+        inside = _in_tree(path, self._tree.root)
         entries = _entries(state)
         if self._written == (entries, _stamp(path)):
             return  # nothing has changed here or there
@@ -133,12 +135,15 @@ class Documents:
         text = dvcyaml.render_dvcyaml(existing, entries)
         # One that was killed may have written the same, and not have had it on the disk.
         if text != existing or (self._tree.fsync and self._written is None):
-            replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
-        self._rewritten(_in_tree(path, self._tree.root), text.encode())
+            if os.path.isabs(inside):
+                replace_file(path, text.encode(), state.run["umask"], self._tree.fsync)
+            else:
+                self._tree.replace(inside, text.encode())
+        self._rewritten(inside, text.encode())
         self._written = entries, _stamp(path)
 
     def _signal_step(self, state: RunState, step: int) -> None:
-        path = signals.step_completed_path(state.run["cwd"], state.run["env"])
+        path = signals.step_completed_path(state.run["cwd"], state.run["env"]) if is_believed(state.run) else None
         if path is not None and PLACED not in state.run:  # else its trainer is none of the repository's
             signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
 
@@ -213,8 +218,8 @@ def report_request(state: RunState) -> ReportRequest:
             custom[plot["name"]] = dict(plot["config"])
         else:
             curves[plot["name"]] = (plot["curve"], dict(plot["config"]))
-    inputs = report.ReportInputs(state.run["directory"], curves, custom, state.run["cwd"])
     run = state.run
+    inputs = report.ReportInputs(run["directory"], curves, custom, run["cwd"] if is_believed(run) else None)
     return ReportRequest(run["report"], inputs, run["notebook"])
 
 

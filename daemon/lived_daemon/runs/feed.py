@@ -26,6 +26,7 @@ class Feed:
     others of that. ``since`` is when it has greeted, in monotonic seconds.
     ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
     ``dropped`` is what it had no room for, where they know that too.
+    ``believed`` says that its word is taken for what is where on this machine; ``damages`` counts damaged places.
     ``lost`` is from where to where its journal has nothing any more.
     """
 
@@ -48,6 +49,8 @@ class Feed:
     rewound: bool = False
     rank: Rank | None = None
     held: bool = False
+    believed: bool = True
+    damages: int = 0
     since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -68,9 +71,9 @@ class Feed:
         """Whether there is somebody to be told how far it is."""
         return not self.gone or self.end is not None
 
-    def limit(self) -> int:
-        """The position up to which the producer may send; never less than it was told before."""
-        return max(self.applied + WINDOW if self.frames else self.session.limit(), self.told_limit)
+    def limit(self, window: int = WINDOW) -> int:
+        """The position up to which the producer may send, ``window`` ahead; never less than it was told before."""
+        return max((self.applied if self.frames else self.session.applied) + window, self.told_limit)
 
     def status(self) -> dict[str, Any]:
         """What ``lived status`` shows of it."""

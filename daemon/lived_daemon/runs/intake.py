@@ -16,10 +16,11 @@ from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messag
 from lived_protocol.errors import DamagedDropsError, GapError
 from lived_protocol.hello import DROPPED, END, LOST
 from lived_protocol.records import Damaged, Reading
-from lived_protocol.session import WINDOW, Session
+from lived_protocol.session import Session
 
 from lived_daemon import aside
 from lived_daemon.ingest import journals
+from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.placing import PLACED
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.lane import verify
@@ -39,7 +40,8 @@ class Intake:
     in ``ended`` had ended by then, and ``readings`` are what records of theirs behind it are read by.
     """
 
-    def __init__(self, home: str, post: Post, say: Say) -> None:
+    def __init__(self, home: str, post: Post, say: Say, guard: Guard | None = None) -> None:
+        self._guard = Guard() if guard is None else guard
         self.feeds: dict[bytes, Feed] = {}
         self.positions: dict[str, int] = {}
         self.ended: set[str] = set()
@@ -52,14 +54,15 @@ class Intake:
 
     # -- producers -----------------------------------------------------------------------------------------------------
 
-    def attach(self, hello: messages.Hello) -> Feed:
-        """A producer greets, for the first time or again; it is to be welcomed."""
+    def attach(self, hello: messages.Hello, believed: bool = True) -> Feed:
+        """A producer greets, for the first time or again; it is to be welcomed. Is it ``believed``?"""
         feed = self.feeds.get(hello.producer)
         if feed is None:
             position = self.positions.get(hello.producer.hex(), 0)
             start = max(position, hello.first)
             member = not hello.run.get("continues", False)
             feed = Feed(hello.producer, hello.run, hello.journal, Session.at(start, verify), start, position, member)
+            feed.believed = believed
             feed.ended = hello.producer.hex() in self.ended
             feed.reading = self.readings.pop(hello.producer.hex(), feed.reading)
             self.feeds[hello.producer] = feed
@@ -90,7 +93,7 @@ class Intake:
     def welcome(self, feed: Feed, resumed: dict[str, Any] | None) -> None:
         """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
         feed.rewound = False
-        feed.told_limit = feed.limit()
+        feed.told_limit = self._limit(feed)
         step: int | None = None
         if resumed is not None:
             found = resumed.get("step", 0)
@@ -142,6 +145,7 @@ class Intake:
         feed = self.feeds.get(producer)
         if feed is None:
             return None
+        self._check_credit(feed, data)
         try:
             self._accept(feed, data.position, data.data)
         except GapError:
@@ -150,7 +154,34 @@ class Intake:
         feed.rewound = False
         self._pass_over_lost(feed)
         self._look_for_end(feed)
+        self._check_frame(feed)
         return None
+
+    def _check_credit(self, feed: Feed, data: messages.Data) -> None:
+        """Return if ``data`` goes no further than its producer was told; a window more is a matter of who is faster.
+
+        Raises:
+            RefusedError: it does.
+        """
+        beyond = data.position + len(data.data) - max(feed.told_limit, feed.session.received)
+        if beyond > self._guard.budget.window and data.position <= feed.session.received and not self._guard.trusting:
+            raise RefusedError("credit", "it sends further than it was told to")
+
+    def _check_frame(self, feed: Feed) -> None:
+        """Return if the frame that is on its way may be had, and not too much of what came was damaged.
+
+        Raises:
+            RefusedError: it is longer than any may be.
+        """
+        limits, length = self._guard.limits, feed.session.announced
+        if length is not None and length > limits.frame_bytes:
+            if feed.end is not None and feed.session.applied + frames.size_of(length) > feed.end:
+                self._set_aside(feed)  # there cannot be so much of it: its length is wrong
+                return
+            cause = f"an event of {length} bytes at position {feed.session.applied}, more than {limits.frame_bytes}"
+            raise RefusedError("frame", f"{cause} (frame_bytes)")
+        if feed.damages > limits.damages:
+            raise RefusedError("damage", f"its stream is damaged in more than {limits.damages} places")
 
     def _pass_over_lost(self, feed: Feed) -> None:
         """Go on behind what its producer has said is lost, once all before it is here."""
@@ -227,6 +258,7 @@ class Intake:
 
     def _set_aside(self, feed: Feed) -> None:
         """Go on behind damage in a producer's stream, keeping what could not be read."""
+        feed.damages += 1
         at = feed.session.applied
         content, found = feed.session.skip_damage()
         self.damaged += len(content)
@@ -241,11 +273,26 @@ class Intake:
 
     # -- credit --------------------------------------------------------------------------------------------------------
 
+    def _limit(self, feed: Feed) -> int:
+        """The position up to which a producer may send: a window, or a whole frame where there is room for that."""
+        budget = self._guard.budget
+        window = budget.window
+        length = None if feed.frames else feed.session.announced
+        size = 0 if length is None else frames.size_of(length)
+        if size <= window:
+            budget.give_back(feed.producer)
+        elif self._is_frame_allowed(size) and budget.lend(feed.producer, size):
+            return feed.limit(size)
+        return feed.limit(window)
+
+    def _is_frame_allowed(self, size: int) -> bool:
+        return size <= frames.size_of(min(self._guard.limits.frame_bytes, frames.MAX_BODY))
+
     def tell_limit(self, feed: Feed) -> None:
         """Let a producer send more, once that is worth a message."""
-        limit = feed.limit()
+        limit = self._limit(feed)
         starving = limit > feed.told_limit == feed.session.received
-        if (starving or limit - feed.told_limit >= WINDOW // 4) and feed.open:
+        if (starving or limit - feed.told_limit >= self._guard.budget.window // 4) and feed.open:
             feed.told_limit = limit
             self._post(feed.producer, messages.Acknowledge(feed.durable, limit))
 
@@ -255,7 +302,7 @@ class Intake:
         if feed.gone and feed.journal:
             journals.release(feed.journal, position)
         if feed.heard:
-            feed.told_limit = feed.limit()
+            feed.told_limit = self._limit(feed)
             self._post(feed.producer, messages.Acknowledge(position, feed.told_limit))
 
     # -- asking --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lived_daemon.ingest.budget import Budget
+from lived_daemon.limits import OWN
 from lived_daemon.pool import Job, Pool
 
 #: Memory that jobs may hold before nothing more is applied, in bytes. Rows that were logged behind more than this wait.
@@ -13,7 +15,14 @@ MAX_JOB_BYTES = 256 * 1024 * 1024
 class Jobs:
     """Counts jobs in and out of a pool. ``done`` and ``trouble`` are called from the pool's threads."""
 
-    def __init__(self, name: str, done: Callable[[Job], None], trouble: Callable[[Job, OSError], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        done: Callable[[Job], None],
+        trouble: Callable[[Job, OSError], None],
+        budget: Budget | None = None,
+    ) -> None:
+        self._budget = Budget(OWN) if budget is None else budget
         self._name = name
         self._done = done
         self._trouble = trouble
@@ -24,12 +33,13 @@ class Jobs:
     @property
     def full(self) -> bool:
         """Whether the jobs hold as much memory as they may."""
-        return self.size >= MAX_JOB_BYTES
+        return self.size >= MAX_JOB_BYTES or (self.size > 0 and self._budget.is_greedy(self))
 
     def submit(self, job: Job) -> None:
         """Have ``job`` done."""
         self.pending.add(job)
         self.size += job.size
+        self._budget.hold(self, self.size)
         self._pool.submit(job)
 
     def ended(self, job: Job) -> bool:
@@ -38,6 +48,7 @@ class Jobs:
             return False
         self.pending.discard(job)
         self.size -= job.size
+        self._budget.hold(self, self.size)
         return True
 
     def abandon(self, timeout: float) -> None:
@@ -46,3 +57,4 @@ class Jobs:
         self._pool = Pool(self._name, self._done, self._trouble)
         self.pending.clear()
         self.size = 0
+        self._budget.hold(self, 0)

@@ -34,6 +34,7 @@ class WriteImage(NamedTuple):
     form: str
     info: dict[str, Any]
     data: bytes | memoryview
+    step: int = 0
 
 
 class WriteCurve(NamedTuple):

@@ -17,6 +17,7 @@ from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
+from lived_daemon.limits import NONE
 from lived_daemon.placing import PLACED
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
@@ -34,6 +35,7 @@ from lived_daemon.runs.operations import (
     WritePlot,
 )
 from lived_daemon.runs.state import RunState
+from lived_daemon.runs.trust import is_believed
 from lived_daemon.writers import artifacts, curves, images, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
@@ -61,8 +63,10 @@ class Output:
         submit: Callable[[Job], None],
         say: Say,
         parts: Parts,
+        most_pixels: int = NONE,
     ):
         self._state = state
+        self._most_pixels = most_pixels
         self._submit = submit
         self._say = say
         self.parts = parts
@@ -110,7 +114,11 @@ class Output:
 
     def _write_image(self, image: WriteImage, producer: bytes) -> None:
         def work() -> None:
-            self._replace(image.path, images.encode_image(image.name, image.form, image.info, image.data), producer)
+            try:
+                content = images.encode_image(image.name, image.form, image.info, image.data, self._most_pixels)
+            except ValueError as exc:
+                raise ValueError(f"in step {image.step}: {exc}") from exc
+            self._replace(image.path, content, producer)
 
         self._submit(Job(image.path, f"log_image {image.name!r}", len(image.data), work, producer))
 
@@ -317,7 +325,7 @@ class Output:
     def remove_signals(self) -> None:
         """Remove the signal files that speak of a living trainer."""
         run = self._state.run
-        if PLACED in run:
+        if PLACED in run or not is_believed(run):
             return
         for path in (signals.step_completed_path(run["cwd"], run["env"]), signals.only_path(run["cwd"])):
             if path is not None:

@@ -118,7 +118,8 @@ def _summary(state: RunState, _: Reduction, event: events.Summary, __: bytes, ra
 def _image(state: RunState, _: Reduction, event: events.Image, __: bytes, rank: int) -> Iterable[Operation]:
     if rank == 0:
         return state.apply(event)
-    return (WriteImage(f"plots/ranks/{rank}/images/{event.name}", event.name, event.form, event.info, event.data),)
+    path = f"plots/ranks/{rank}/images/{event.name}"
+    return (WriteImage(path, event.name, event.form, event.info, event.data, event.step),)
 
 
 def _plot(state: RunState, _: Reduction, event: events.Plot, __: bytes, rank: int) -> Iterable[Operation]:

@@ -18,13 +18,16 @@ from lived_protocol.hello import END, check_hello, is_for
 
 from lived_daemon import checkpoint, logs, system
 from lived_daemon.ingest import orphans
+from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.metrics.tally import Tally
 from lived_daemon.placing import PLACED, PlaceError, Placing
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
+from lived_daemon.runs.trust import check_directory
 from lived_daemon.runs.worker import MEASURED, Worker
+from lived_daemon.shown import shown
 
 logger = logging.getLogger("lived_daemon")
 
@@ -48,16 +51,25 @@ class Registry:
     """
 
     def __init__(
-        self, home: str, fsync: bool, post: Post, address: str = "", root: str | None = None, tally: Tally | None = None
+        self,
+        home: str,
+        fsync: bool,
+        post: Post,
+        address: str = "",
+        root: str | None = None,
+        tally: Tally | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._tally = Tally() if tally is None else tally
         self._home = home
+        self._guard = Guard() if guard is None else guard
         self._address = address
         self._fsync = fsync
         self._post = post
         self._workers: dict[str, Worker] = {}
         self._of_producer: dict[bytes, Worker] = {}
         self._hellos: dict[bytes, messages.Hello] = {}
+        self._clients: dict[Worker, str] = {}  # from which address its first producer came
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
@@ -74,13 +86,17 @@ class Registry:
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
-    def hello(self, hello: messages.Hello, found: bool = False) -> None:
-        """A producer greets; or its journal was ``found``, and says for it what it had to say.
+    def hello(self, hello: messages.Hello, found: bool = False, client: str = "", local: bool = False) -> None:
+        """A producer greets, who is ``client`` or this ``local`` user; or its journal was ``found``, and speaks for it.
 
         Raises:
-            ValueError: what it says of its run is incomplete.
+            ValueError: what it says of its run is incomplete; RefusedError: there are too many already.
         """
         check_hello(hello.run)
+        believed = found or local or self._guard.trusting
+        if not believed:  # whatever it says of paths on this machine
+            hello = hello._replace(journal="")
+            check_directory(hello.run["directory"])
         try:
             hello = hello._replace(run=self._placed(hello.run))
         except PlaceError as exc:
@@ -88,17 +104,40 @@ class Registry:
             return
         worker = self._of_producer.get(hello.producer)
         if worker is None or worker.finished.is_set():
+            if not found:
+                self._check_room(hello, client)
             hello = self._with_journal(hello, found)
+            believed = believed or bool(hello.journal)  # it knows the name of a journal of this home
             if hello.run.get("resume") and hello.journal:
                 self._take_earlier(hello)
             if rank_of(hello.run) is not None and not found:
                 self._take_dead_ranks(hello)
             worker = self._worker_for(hello, found or END in hello.run)
+            self._clients.setdefault(worker, client)
             self._of_producer[hello.producer] = worker
             self._hellos[hello.producer] = hello
+            self._guard.budget.join(hello.producer)
         elif END in hello.run:
             self._hellos[hello.producer] = hello
-        worker.inbox.put(commands.Attach(hello))
+        if not self._guard.budget.queue(hello.producer, 0):
+            raise RefusedError("flood", "it sends more than it was told to")
+        worker.inbox.put(commands.Attach(hello, believed))
+
+    def _check_room(self, hello: messages.Hello, client: str) -> None:
+        """Return if another producer may come.
+
+        Raises:
+            RefusedError: there are as many as there may be.
+        """
+        limits = self._guard.limits
+        if len(self._of_producer) >= limits.producers:
+            raise RefusedError("producers", f"this daemon serves {limits.producers} producers already; try again later")
+        if places.run_key(hello.run["directory"], hello.run["run_id"]) in self._workers:
+            return
+        if len(self._workers) >= limits.runs:
+            raise RefusedError("runs", f"this daemon serves {limits.runs} runs already; try again later")
+        if sum(each == client for each in self._clients.values()) >= limits.clients_runs:
+            raise RefusedError("runs", f"{limits.clients_runs} runs from {client} are being served; try again later")
 
     def _refuse(self, hello: messages.Hello, reason: str) -> None:
         """Have nothing to do with a producer, whose journal stays where it is."""
@@ -153,15 +192,31 @@ class Registry:
         worker = self._of_producer.get(producer)
         if worker is None or worker.finished.is_set():
             return False
-        if isinstance(message, messages.Data):
+        size = len(message.data) if isinstance(message, messages.Data) else 0
+        if not self._guard.budget.queue(producer, size):
+            self._show_out(producer, "flood", "it sends more than it was told to")
+        elif isinstance(message, messages.Data):
             worker.inbox.put(commands.Piece(producer, message))
         elif isinstance(message, messages.Barrier):
             self._hear_of_the_gone(worker)
             worker.inbox.put(commands.Ask(producer, message))
         else:
             worker.inbox.put(commands.Left(producer))
-            del self._of_producer[producer], self._hellos[producer]
+            self._forget(producer)
         return True
+
+    def _forget(self, producer: bytes) -> None:
+        """Nothing more comes from ``producer``."""
+        self._of_producer.pop(producer, None)
+        self._hellos.pop(producer, None)
+        self._guard.budget.leave(producer)
+
+    def _show_out(self, producer: bytes, reason: str, cause: str) -> None:
+        """Refuse ``producer``; what it has sent is written, and its run goes on without it."""
+        worker = self._of_producer[producer]
+        self._post(producer, self._guard.refuse(producer, reason, cause, worker.run_id))
+        worker.inbox.put(commands.Left(producer))
+        self._forget(producer)
 
     def _hear_of_the_gone(self, worker: Worker) -> None:
         """A trainer waits: what its children have logged that have ended by now is to be in the tree as well."""
@@ -186,7 +241,8 @@ class Registry:
         late = other is not None and other.opened > opened
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
-        worker = Worker(self._home, key, {**run, "opened": opened}, self._fsync, self._post, place, self._tally)
+        header = {**run, "opened": opened}
+        worker = Worker(self._home, key, header, self._fsync, self._post, place, self._tally, self._guard)
         self._workers[key] = worker
         if late:
             assert other is not None
@@ -217,8 +273,10 @@ class Registry:
                     time.time_ns(),
                     run["run_id"],
                     "directory",
-                    f"process {holder.pid} is logging into {directory} as well; what it logs from now on goes to "
-                    f"{directory}@{holder.run_id}. Give both processes the same LIVED_RUN_ID to log into one run",
+                    shown(
+                        f"process {holder.pid} is logging into {directory} as well; what it logs from now on goes to "
+                        f"{directory}@{holder.run_id}. Give both processes the same LIVED_RUN_ID to log into one run"
+                    ),
                     fatal=False,
                 ),
             )
@@ -237,8 +295,7 @@ class Registry:
             if feed.ended and feed.journal and not os.path.isdir(feed.journal):
                 # It has deleted its journal, all of which is in the tree; its goodbye was lost.
                 worker.inbox.put(commands.Left(feed.producer))
-                self._of_producer.pop(feed.producer, None)
-                self._hellos.pop(feed.producer, None)
+                self._forget(feed.producer)
             elif not feed.gone and _is_gone(feed):
                 worker.inbox.put(commands.Gone(feed.producer))
 
@@ -253,25 +310,37 @@ class Registry:
                 self.adopt_orphans()
             except OSError as exc:  # too many open files, say
                 logger.warning(f"journals cannot be looked for: {exc}")
+        for producer in self._guard.budget.stalled():
+            if producer in self._of_producer:
+                self._show_out(producer, "stalled", "room was kept for a large event of which nothing came")
         for key, worker in list(self._workers.items()):
             if worker.finished.is_set():
                 self._remove(key, worker)
                 continue
             self._notice_gone(worker)
+            self._show_out_refused(worker)
             if worker.idle and not any(known is worker for known in self._of_producer.values()):
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
             if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
-                del self._of_producer[producer], self._hellos[producer]
+                self._forget(producer)
+
+    def _show_out_refused(self, worker: Worker) -> None:
+        """What the run's thread has found that producers may not do."""
+        while worker.offences:
+            producer, reason, cause = worker.offences.popleft()
+            if self._of_producer.get(producer) is worker:
+                self._show_out(producer, reason, cause)
 
     def _remove(self, key: str, worker: Worker) -> None:
         del self._workers[key]
+        self._clients.pop(worker, None)
         for directory, holder in list(self._holders.items()):
             if holder is worker:
                 del self._holders[directory]
         for producer, known in list(self._of_producer.items()):
             if known is worker:
-                del self._of_producer[producer], self._hellos[producer]
+                self._forget(producer)
 
     def adopt_orphans(self) -> int:
         """Take the journals of this home that nobody sends, and say so; how many they are."""

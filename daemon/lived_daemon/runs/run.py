@@ -19,8 +19,9 @@ from lived_protocol.records import Batch, Damaged
 from lived_daemon import logs
 from lived_daemon.ingest import journals
 from lived_daemon.ledger import Ledger
+from lived_daemon.limits import NONE, OWN, Limits
 from lived_daemon.placing import PLACED, left_out, placed_run
-from lived_daemon.runs import arriving, ranked
+from lived_daemon.runs import arriving, ranked, trust
 from lived_daemon.runs.checks import check, check_run
 from lived_daemon.runs.cuts import Cuts
 from lived_daemon.runs.directory import Directory
@@ -67,7 +68,13 @@ class Run:
         fsync: bool,
         drain: Callable[[], bool],
         parts: Parts,
+        home: str = "",
+        limits: Limits = OWN,
     ) -> None:
+        self._home = home
+        self._limits = limits
+        self._bounds = limits.bounds
+        self._names: set[str] = set()
         self.state = RunState()
         self.output: Output | None = None
         self._directory = directory
@@ -183,7 +190,7 @@ class Run:
             self.output.parts.finished(key)
 
     def _read(self, feed: Feed, body: Piece | Damaged) -> events.Event | None:
-        """The event in ``body``, or None where it only says how others are read.
+        """The event in ``body``, or None where it only says how others are read; no more than its producer may say.
 
         Raises:
             UnreadableError: a record cannot be read.
@@ -194,7 +201,16 @@ class Run:
         if isinstance(body, Damaged):
             feed.reading.pass_over(body)
             return None
-        event = events.decode(body)
+        event = events.decode(body, self._bounds)
+        if isinstance(event, events.Open):
+            return self._confined(event, feed)
+        if not feed.believed and PLACED not in self.state.run:
+            confined = trust.confine_event(event, self._home, feed.producer)
+            if isinstance(event, events.Artifact) and confined != event:
+                self._teller.say_once(f"log_artifact {event.shown!r}", trust.NO_ARTIFACT, feed.producer)
+            event = confined
+        if self._limits.names < NONE:
+            trust.check_names(event, self._names, self._limits)
         if not isinstance(event, events.Name):
             return event
         check(event)
@@ -202,6 +218,15 @@ class Run:
         if self._lane is not None:
             self._lane.learn(feed.producer, event.number, event.name, event.form)
         return None
+
+    def _confined(self, event: events.Open, feed: Feed) -> events.Open:
+        """An Open event, with no more in it than its producer may say; what is left out is said, once."""
+        check_run(event.run)
+        if not feed.believed and PLACED not in feed.hello:
+            for call, cause in trust.left_out(event.run):
+                self._teller.say_once(call, cause, feed.producer)
+        believed = feed.believed or PLACED in feed.hello  # what one of a placed run says of paths counts for nothing
+        return event._replace(run=trust.confine_run(event.run, self._directory.taken_path, believed))
 
     def apply_batch(self, feed: Feed, batch: Batch) -> int:
         """Apply what there is most of, many at a time: how many records at the beginning of ``batch``, of ``feed``."""
@@ -264,7 +289,7 @@ class Run:
 
     def _begin_late(self, feed: Feed) -> bool:
         """There is no Open event any more, and no checkpoint either: go on from what the tree holds."""
-        run = {**feed.hello, "continues": True}
+        run = trust.confine_run({**feed.hello, "continues": True}, self._directory.taken_path, feed.believed)
         cause = "it is lost; the run goes on from what its directory holds"
         self._teller.say_once("checkpoint", cause, feed.producer)
         return self._begin(events.Open(run["opened"], None, run), feed, feed.applied)
@@ -352,8 +377,8 @@ class Run:
         Raises:
             RootError: something is in the way, which concerns all of the run, and not the event at hand alone.
         """
-        submit, say = self._jobs.submit, self._teller.say
-        output = Output(self.state, self._cuts.checkpoint, self._fsync, submit, say, self._parts)
+        submit, say, pixels = self._jobs.submit, self._teller.say, self._limits.pixels
+        output = Output(self.state, self._cuts.checkpoint, self._fsync, submit, say, self._parts, pixels)
         try:
             output.tree.make_root()
             if not self._directory.lock():

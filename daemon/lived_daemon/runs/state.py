@@ -181,7 +181,7 @@ class RunState:
 
     def _image(self, event: events.Image) -> Iterable[Operation]:
         self.has_images = True
-        return (WriteImage(f"plots/images/{event.name}", event.name, event.form, event.info, event.data),)
+        return (WriteImage(f"plots/images/{event.name}", event.name, event.form, event.info, event.data, event.step),)
 
     def _plot(self, event: events.Plot) -> Iterable[Operation]:
         path = f"plots/custom/{event.name}.json"
@@ -245,8 +245,9 @@ class RunState:
     def conclude(self, step: int | None) -> None:
         """The step of a run that ends: the last completed one, if there is one."""
         self._merge_latest()
-        if "step" in self.summary:
-            self.step = self.summary["step"]
+        if "step" in self.summary:  # a metric may be called so as well
+            known = self.summary["step"]
+            self.step = known if type(known) is int else self.step
         elif step is not None:
             self.summary["step"] = self.step = step
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from lived_protocol import messages
 
 from lived_daemon import logs
+from lived_daemon.limits import NONE
 from lived_daemon.metrics.meter import Meter
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.intake import Post
 from lived_daemon.runs.output import explain
+from lived_daemon.shown import shown
 from lived_daemon.writers.files import heals
 
 logger = logging.getLogger("lived_daemon")
@@ -44,10 +46,17 @@ class Teller:
     """Faults of one run: in the log, to its trainers, and counted. ``producers`` are those to be told."""
 
     def __init__(
-        self, run_id: str, directory: Directory, post: Post, producers: Callable[[], Iterable[bytes]], meter: Meter
+        self,
+        run_id: str,
+        directory: Directory,
+        post: Post,
+        producers: Callable[[], Iterable[bytes]],
+        meter: Meter,
+        most: int = NONE,
     ) -> None:
         self.meter = meter
         self.faults = 0
+        self._most = most  # so many of them are said
         #: Nothing is written before this time (monotonic seconds); 0 where the disk takes what it is given.
         self.blocked_until = 0.0
         self._run_id = run_id
@@ -60,16 +69,21 @@ class Teller:
         """A fault: in the log, and to the trainer (to every one of the run if it concerns none alone)."""
         self.faults += 1
         self.meter.fault(event)
-        text = f"run {self._run_id} in {self._directory.path}: {event}: {cause}"
+        if self.faults > self._most:
+            return
+        if self.faults == self._most:
+            cause = f"{cause}; this is fault {self._most} of the run, and further ones are only counted"
+        text = shown(f"run {self._run_id} in {self._directory.path}: {event}: {cause}")
         logger.warning(text, extra=logs.about(self._run_id, producer))
-        fault = messages.Fault(time.time_ns(), self._run_id, event, cause, fatal=False)
+        fault = messages.Fault(time.time_ns(), self._run_id, shown(event), shown(cause), fatal=False)
         for each in [producer] if producer else self._producers():
             self._post(each, fault)
 
     def say_once(self, event: str, cause: str, producer: bytes = b"") -> None:
         """As :meth:`say`, the first time that this is the cause."""
         if cause not in self._said:
-            self._said.add(cause)
+            if len(self._said) < self._most:
+                self._said.add(cause)
             self.say(event, cause, producer)
 
     def block(self, exc: OSError, producer: bytes = b"") -> bool:

@@ -22,6 +22,7 @@ from lived_protocol.records import Batch
 
 from lived_daemon import checkpoint, logs
 from lived_daemon.ingest import journals
+from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.metrics.meter import Meter
 from lived_daemon.metrics.tally import Tally
 from lived_daemon.pool import Job, StoppedError
@@ -77,9 +78,13 @@ class Worker:
         post: Post,
         directory: Directory,
         tally: Tally,
+        guard: Guard | None = None,
     ) -> None:
         self.key = key
         self.meter = Meter(tally)
+        self._guard = Guard() if guard is None else guard
+        #: Which producers are to be refused, why in a word and in a sentence; taken by the registry.
+        self.offences: deque[tuple[bytes, str, str]] = deque()
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self.pid: int = header["pid"]
@@ -87,8 +92,9 @@ class Worker:
         self.opened: int = header["opened"]
         self.directory = directory
         self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
-        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter)
-        self.intake = Intake(home, post, self._teller.say)
+        most = self._guard.limits.faults
+        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter, most)
+        self.intake = Intake(home, post, self._teller.say, self._guard)
         self.finished = threading.Event()
         self.begun = time.monotonic()
         self._fsync = fsync
@@ -97,9 +103,13 @@ class Worker:
             self.thread.name,
             lambda job: self.inbox.put(commands.Done(job)),
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
+            self._guard.budget,
         )
         parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync)
-        self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, parts)
+        limits = self._guard.limits
+        self._run = Run(
+            directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, parts, home, limits
+        )
         self._roll_call = RollCall(home, self.intake, self._run)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)
@@ -127,6 +137,7 @@ class Worker:
             logger.exception(text, extra=logs.about(self.run_id))
         finally:
             self._run.let_go()
+            self._guard.budget.hold(self._jobs, 0)
             self.finished.set()
 
     def _load(self) -> bool:
@@ -189,17 +200,24 @@ class Worker:
 
     def _handle(self, command: commands.Command) -> None:
         if isinstance(command, commands.Piece):
-            gap = self.intake.take(command.producer, command.data)
+            self._guard.budget.taken(command.producer, len(command.data.data))
+            try:
+                gap = self.intake.take(command.producer, command.data)
+            except RefusedError as exc:
+                self.offences.append((command.producer, exc.reason, str(exc)))
+                return
             self._note_arrival(command.producer, len(command.data.data))
             if gap is not None:
                 self._welcome(gap)
         elif isinstance(command, commands.Done):
             self._end_job(command.job)
         elif isinstance(command, commands.Attach):
-            feed = self.intake.attach(command.hello)
+            self._guard.budget.taken(command.hello.producer, 0)
+            feed = self.intake.attach(command.hello, command.believed)
             self._cuts.changed = self._cuts.changed or feed.gone
             self._welcome(feed)
         elif isinstance(command, commands.Ask):
+            self._guard.budget.taken(command.producer, 0)
             self.intake.ask(command.producer, command.barrier)
             self._cuts.ask(command.producer, command.barrier)
             self._next_tick = 0.0

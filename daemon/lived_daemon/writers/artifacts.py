@@ -1,17 +1,22 @@
 """Copying an artifact into the run directory, for ``log_artifact(copy=True)``.
 
 At any moment the copy is absent or whole, and a copy that is repeated after a crash ends the same. It never leaves the
-run directory through a symbolic link. With ``fsync`` the copy is on the disk before it gets its name, and the name
-before it is returned.
+run directory through a symbolic link, also if one is planted meanwhile: everything is done from open folders on. With
+``fsync`` the copy is on the disk before it gets its name, and the name before it is returned.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import stat
 
-from lived_daemon.writers.files import sync_file
+from lived_daemon import beneath
+
+_NEW, _OLD = "new", "old"
 
 
 def copy_into(snapshot: str, directory: str, basename: str, umask: int, fsync: bool = False) -> str:
@@ -20,7 +25,7 @@ def copy_into(snapshot: str, directory: str, basename: str, umask: int, fsync: b
     Files keep the mode and times of ``snapshot``, as with DVCLive; ``umask`` rules the folder ``artifacts``.
 
     Raises:
-        ValueError: ``basename`` is not the name of one entry, or ``artifacts`` is a link out of ``directory``.
+        ValueError: ``basename`` is not the name of one entry, or ``artifacts`` is a link.
         OSError: it cannot be read or written.
     """
     if basename in ("", ".", "..") or "/" in basename or "\0" in basename:
@@ -30,59 +35,80 @@ def copy_into(snapshot: str, directory: str, basename: str, umask: int, fsync: b
 
 def place(snapshot: str, directory: str, path: str, umask: int, fsync: bool = False) -> str:
     """As :func:`copy_into`, to ``{directory}/{path}``; ``path`` is a name, whose folders are made."""
-    os.makedirs(directory, mode=0o777 & ~umask, exist_ok=True)
-    root = os.path.realpath(directory)
-    folder = directory
-    for component in path.split("/")[:-1]:
-        folder = os.path.join(folder, component)
-        if not os.path.isdir(folder):
-            os.mkdir(folder, 0o777)
-            os.chmod(folder, 0o777 & ~umask)
-        if os.path.commonpath([root, os.path.realpath(folder)]) != root:
-            raise ValueError(f"'{folder}' is a symbolic link out of the run directory; remove it")
-    target = os.path.join(directory, path)
+    mode = 0o777 & ~umask
+    os.makedirs(directory, mode=mode, exist_ok=True)
     # In the run directory, not in `artifacts`, which may be tracked as a whole; the name is the same after a crash.
-    workshop = os.path.join(directory, f".artifact-{hashlib.sha256(path.encode()).hexdigest()[:16]}")
-    if os.path.isdir(workshop):
-        shutil.rmtree(workshop)
-    os.mkdir(workshop, 0o700)
-    try:
-        new = _copied(snapshot, os.path.join(workshop, "new"))
+    workshop = f".artifact-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+    with contextlib.ExitStack() as opened:
+
+        def keep(fd: int) -> int:
+            opened.callback(os.close, fd)
+            return fd
+
+        root = folder = keep(os.open(directory, beneath.FOLDER & ~os.O_NOFOLLOW))
+        folders = [root]
+        *above, name = path.split("/")
+        for number, component in enumerate(above):
+            try:
+                folder = keep(beneath.make_folder(folder, component, mode))
+            except OSError as exc:
+                if exc.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
+                where = os.path.join(directory, *above[: number + 1])
+                raise ValueError(f"'{where}' is a symbolic link or a file; remove it") from exc
+            folders.append(folder)
+        beneath.remove(root, workshop)
+        bench = keep(beneath.make_folder(root, workshop, 0o700))
+        try:
+            _copy(snapshot, bench, _NEW, fsync)
+            _replace(bench, folder, name)
+        finally:
+            beneath.remove(root, workshop)
         if fsync:
-            _sync_below(new)
-        _replace(new, target, os.path.join(workshop, "old"))
+            for each in reversed(folders):
+                os.fsync(each)
+    return os.path.join(directory, path)
+
+
+def _copy(source: str, folder: int, name: str, fsync: bool) -> None:
+    """Copy the file or directory ``source`` to ``name`` in ``folder``, with modes and times; links become files."""
+    if not os.path.isdir(source):
+        _copy_file(source, folder, name, fsync)
+        return
+    fd = beneath.make_folder(folder, name, 0o700)
+    try:
+        with os.scandir(source) as entries:
+            for entry in entries:
+                _copy(entry.path, fd, entry.name, fsync)
+        found = os.stat(source)
+        os.fchmod(fd, stat.S_IMODE(found.st_mode))
+        os.utime(fd, ns=(found.st_atime_ns, found.st_mtime_ns))
+        if fsync:
+            os.fsync(fd)
     finally:
-        shutil.rmtree(workshop)
-    while fsync and folder != directory:
-        sync_file(folder)
-        folder = os.path.dirname(folder)
-    if fsync:
-        sync_file(directory)
-    return target
+        os.close(fd)
 
 
-def _sync_below(path: str) -> None:
-    """Have the file ``path`` on the disk, or the folder with all that is in it; links are their folder's."""
-    if not os.path.islink(path):
-        sync_file(path)
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            below = os.path.join(folder, name)
-            if not os.path.islink(below):
-                sync_file(below)
+def _copy_file(source: str, folder: int, name: str, fsync: bool) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(source, "rb") as reader:
+        fd = beneath.open_beneath(name, flags, 0o600, dir_fd=folder)
+        try:
+            with open(fd, "wb", closefd=False) as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+            found = os.fstat(reader.fileno())
+            os.fchmod(fd, stat.S_IMODE(found.st_mode))
+            os.utime(fd, ns=(found.st_atime_ns, found.st_mtime_ns))
+            if fsync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
-def _copied(snapshot: str, to: str) -> str:
-    if os.path.isdir(snapshot):
-        shutil.copytree(snapshot, to)
-    else:
-        shutil.copy2(snapshot, to)
-    return to
-
-
-def _replace(new: str, target: str, old: str) -> None:
-    """Put ``new`` in the place of ``target``. A file replaces a file at once; else the former one moves away first."""
-    is_folder = os.path.isdir(target) and not os.path.islink(target)
-    if os.path.lexists(target) and (is_folder or os.path.isdir(new)):
-        os.rename(target, old)
-    os.replace(new, target)
+def _replace(bench: int, folder: int, name: str) -> None:
+    """Put what is new on the ``bench`` into its place: at once, but for a folder, before which the former one moves."""
+    with contextlib.suppress(FileNotFoundError):
+        former = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISDIR(former.st_mode) or stat.S_ISDIR(os.stat(_NEW, dir_fd=bench).st_mode):
+            os.rename(name, _OLD, src_dir_fd=folder, dst_dir_fd=bench)
+    os.rename(_NEW, name, src_dir_fd=bench, dst_dir_fd=folder)

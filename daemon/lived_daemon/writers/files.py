@@ -15,16 +15,17 @@ import errno
 import functools
 import hashlib
 import os
-import shutil
 import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, NoReturn, ParamSpec, TypeVar
+
+from lived_daemon import beneath
 
 #: How many folders of one tree are kept open.
 MAX_FOLDERS = 64
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = beneath.FOLDER
 #: Errors that can heal without anybody changing what was logged: the event waits for it.
 HEALING = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENFILE, errno.EMFILE, errno.ENOMEM}
@@ -91,7 +92,7 @@ class UnsafePathError(ValueError):
 class Tree:
     """The tree below ``root`` (absolute), whose new files take ``umask``."""
 
-    def __init__(self, root: str, umask: int, fsync: bool = False, opener: Opener = os.open) -> None:
+    def __init__(self, root: str, umask: int, fsync: bool = False, opener: Opener = beneath.open_beneath) -> None:
         self.root = root
         self.fsync = fsync
         self._file_mode = 0o666 & ~umask
@@ -124,9 +125,17 @@ class Tree:
             path = os.path.dirname(path)
         for path in reversed(missing):
             self._is_placed = not self.fsync
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path, self._folder_mode)
-                os.chmod(path, self._folder_mode)
+            self._make_one(path)
+
+    def _make_one(self, path: str) -> None:
+        """Make the folder ``path``, whose mode is given to the one that was made, whatever stands there by then."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+            fd = os.open(path, _FOLDER)
+            try:
+                os.fchmod(fd, self._folder_mode)
+            finally:
+                os.close(fd)
 
     @_locked
     def check_root(self) -> bool:
@@ -203,12 +212,12 @@ class Tree:
             pass
         except OSError as exc:
             self._explain(exc, name, above, path)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, self._folder_mode, dir_fd=above)
-            os.chmod(name, self._folder_mode, dir_fd=above)
-        return self._open(name, _FOLDER, dir_fd=above)
+        try:
+            return beneath.make_folder(above, name, self._folder_mode)
+        except OSError as exc:
+            self._explain(exc, name, above, path)
 
-    def _explain(self, exc: OSError, name: str, above: int, path: str) -> None:
+    def _explain(self, exc: OSError, name: str, above: int, path: str) -> NoReturn:
         try:
             os.readlink(name, dir_fd=above)
         except OSError:
@@ -277,21 +286,35 @@ class Tree:
 
         What lies behind a linked folder belongs to somebody else and stays.
         """
-        full = os.path.join(self.root, path)
         self._forget_below(path)
-        above = os.path.dirname(path)
-        if os.path.realpath(os.path.join(self.root, above)) != os.path.join(os.path.realpath(self.root), above).rstrip(
-            "/"
-        ):
+        above, _, name = path.rpartition("/")
+        folder = self._existing(above)
+        if folder is None:
             return
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.islink(full) or not os.path.isdir(full):
-                os.unlink(full)
-            else:
-                shutil.rmtree(full)
-        if self.fsync and os.path.isdir(os.path.join(self.root, above)):
+        try:
+            beneath.remove(folder, name)
+        finally:
+            os.close(folder)
+        if self.fsync:
             self.folder(above)
             self._note(above)  # also if it was not there: as above
+
+    def _existing(self, path: str) -> int | None:
+        """A descriptor of the folder ``path``; None where there is none, or a link on the way to it."""
+        try:
+            root = os.open(self.root, _FOLDER & ~os.O_NOFOLLOW)
+            if not path:
+                return root
+            try:
+                return beneath.open_beneath(path, _FOLDER, dir_fd=root)
+            finally:
+                os.close(root)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV):
+                return None
+            raise
 
     def _forget_below(self, path: str) -> None:
         for known in [known for known in self._folders if known == path or known.startswith(f"{path}/")]:
@@ -335,8 +358,10 @@ def replace_in(folder: int, name: str, content: bytes, mode: int, fsync: bool, o
     so that one a crash left behind is taken over by the next.
     """
     temporary = f".lived-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
+        with contextlib.suppress(FileNotFoundError):  # also a link, or another name of somebody's file
+            os.unlink(temporary, dir_fd=folder)
         fd = opener(temporary, flags, mode, dir_fd=folder)
         try:
             os.fchmod(fd, mode)

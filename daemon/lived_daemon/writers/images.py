@@ -11,21 +11,26 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lived_daemon.limits import NONE
 from lived_daemon.writers.png import chunk, encode_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: What is read where anybody may send it. Pillow knows more, and has some of them read by other programs.
+_OF_STRANGERS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF"}
 #: The modes whose pixels are a byte for each channel, and how many of these.
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
-def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes | memoryview) -> bytes:
+def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes | memoryview, most: int = NONE) -> bytes:
     """The file of an :class:`lived_protocol.events.Image`; its format is that of the suffix of ``name``.
 
+    It has ``most`` pixels; one of more is not decoded. What it may be where there is a limit is a format of the web.
+
     Raises:
-        ValueError: the pixels do not make an image, the form or suffix is unknown.
+        ValueError: the pixels do not make an image or are too many, the form or suffix is unknown.
         OSError: the bytes are no image, or the format has no place for such pixels; says what to convert to.
     """
     suffix = posixpath.splitext(name)[1]
@@ -35,20 +40,20 @@ def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes | me
     if form == "file" and info.get("verbatim"):
         return bytes(data)
     figure = info.get("figure")
-    pixels = _plain_pixels(form, info, data) if kind == "PNG" else None
+    pixels = _plain_pixels(form, info, data, most) if kind == "PNG" else None
     if pixels is not None:
         return encode_png(pixels, _figure_chunks(figure) if figure else b"")
-    image = _decode(form, info, data)
+    image = _decode(form, info, data, most)
     if figure:
         return _encode_figure(image, kind, figure)
     return _encode(image, kind, {})
 
 
-def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Any:
+def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes | memoryview, most: int) -> Any:
     """The pixels as an array, if bytes are all that there is to them; else None.
 
     Raises:
-        ValueError: there are not as many bytes as there must be.
+        ValueError: there are not as many bytes as there must be, or too many pixels.
     """
     if form == "array":
         shape, known = info["shape"], info["dtype"] == "|u1"
@@ -59,6 +64,7 @@ def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes | memoryview) 
         shape = [*info["size"][::-1], channels] if plain else []
     if not plain or 0 in shape:
         return None
+    _check_pixels(shape[1], shape[0], most)
     import numpy as np
 
     return np.frombuffer(data, np.uint8).reshape(shape)
@@ -71,21 +77,24 @@ def _figure_chunks(figure: Mapping[str, Any]) -> bytes:
     return chunk(b"tEXt", text) + chunk(b"pHYs", struct.pack(">IIB", dots, dots, 1))
 
 
-def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Image:
+def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview, most: int) -> Image:
     from PIL import Image
 
     if form == "file":
-        return _open(data)
+        return _open(data, most)
     if form == "array":
         import numpy as np
 
         array = np.frombuffer(data, np.dtype(info["dtype"])).reshape(info["shape"])
+        if array.ndim >= 2:
+            _check_pixels(array.shape[1], array.shape[0], most)
         try:
             return Image.fromarray(array)
         except TypeError as exc:
             raise ValueError(f"an array of dtype {array.dtype} and shape {array.shape} is no image: {exc}") from exc
     if form == "pixels":
         width, height = info["size"]
+        _check_pixels(width, height, min(most, 8 * len(data)))  # memory is had for them before they are looked at
         image = Image.frombytes(info["mode"], (width, height), data)
         palette = info.get("palette")
         if palette is not None:
@@ -97,11 +106,17 @@ def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Ima
     raise ValueError(f"unknown form of image {form!r}")
 
 
-def _open(data: bytes | memoryview) -> Image:
+def _check_pixels(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise ValueError(f"an image of {width} times {height} pixels, more than there may be ({most})")
+
+
+def _open(data: bytes | memoryview, most: int) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=None if most == NONE else _OF_STRANGERS)
+        _check_pixels(image.width, image.height, most)
         image.load()
     except UnidentifiedImageError as exc:
         raise OSError("the file is not an image that Pillow can read") from exc

@@ -14,10 +14,13 @@ Decisions:
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lived_daemon.writers.report_parts import Part, ReportInputs, files_below, parts_of
 
@@ -25,6 +28,8 @@ __all__ = ["Report", "ReportInputs", "render_html", "render_markdown", "render_n
 
 #: How often an open ``report.html`` loads itself again, in seconds.
 REFRESH_SECONDS = 5
+#: What ends a script, or has its end passed over, wherever it stands in it.
+_ENDS_SCRIPT = re.compile(r"<(?=[/!]|script)", re.IGNORECASE)
 #: pyplot, through which dvc-render draws, has one current figure per process.
 _PYPLOT = threading.Lock()
 
@@ -51,12 +56,30 @@ def render_html(inputs: ReportInputs) -> Report:
 
     def add(part: Part) -> None:
         renderer = part.build()
-        element = renderer.generate_html()
+        element = _html_element(renderer)
         page.with_scripts(renderer.SCRIPTS)
         page.with_element(element)
 
     _draw(sorted(parts, key=_html_order), add, complaints)
     return Report(page.embed(), (), tuple(complaints))
+
+
+def _html_element(renderer: Any) -> str:
+    """The element of a page: what was logged is text in it, and no part of the page itself.
+
+    dvc-render puts names into the page as they are, and data into a script that its own text could end.
+    """
+    from dvc_render.image import ImageRenderer
+
+    renderer.name = html.escape(renderer.name)
+    if isinstance(renderer, ImageRenderer):
+        title = ImageRenderer.TITLE_FIELD
+        renderer.datapoints = [{**point, title: html.escape(point[title])} for point in renderer.datapoints]
+        return str(renderer.generate_html())
+    partial_html = renderer.partial_html
+    if "<script" in renderer.DIV:
+        renderer.partial_html = lambda **how: _ENDS_SCRIPT.sub(r"\\u003c", partial_html(**how))
+    return str(renderer.generate_html())
 
 
 def render_markdown(inputs: ReportInputs, scratch: str) -> Report:

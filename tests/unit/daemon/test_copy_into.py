@@ -98,8 +98,8 @@ def test_what_a_crash_left_is_gone_after_the_repeat(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shutil.copy2", killed)
-        patch.setattr("shutil.rmtree", killed)
+        patch.setattr("shutil.copyfileobj", killed)
+        patch.setattr("lived_daemon.beneath.remove", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             copy_into(str(snapshot), str(run), "m", 0o022)
     assert len(os.listdir(run)) == 2

@@ -54,7 +54,7 @@ ARTIFACT = events.Artifact(NOW, 1, "/w/m.pt", "m.pt", "/home/0-m.pt", {"name": "
         (events.Metric(NOW, 3, "a", 0, 0.5), []),
         (events.Step(NOW, 4), [SYNC._replace(step=4)]),
         (events.Params(NOW, None, {"a": 1}), []),
-        (IMAGE, [op.WriteImage("plots/ranks/1/images/a/b.png", "a/b.png", "array", IMAGE.info, b"\x00")]),
+        (IMAGE, [op.WriteImage("plots/ranks/1/images/a/b.png", "a/b.png", "array", IMAGE.info, b"\x00", IMAGE.step)]),
         (PLOT_EVENT, [op.WritePlot("plots/ranks/1/custom/p.json", "p", {"records": []})]),
         (CURVE, [op.WriteCurve("plots/ranks/1/sklearn/r.json", "r", "roc", [0, 1], [0.1, 0.9], {})]),
         (ARTIFACT, [op.Say("log_artifact 'm.pt'", "artifacts are those of rank 0; one of rank 1 is left out")]),

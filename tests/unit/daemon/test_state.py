@@ -44,7 +44,7 @@ ARTIFACT = events.Artifact(NOW, 1, "/w/m.pt", "m.pt", "/home/0-m.pt", {"name": "
         (events.Metric(NOW, 3, "a", 0, 0.5), []),
         (events.Step(NOW, 4), [op.Due(summary=True, dvcyaml=True, report=True, step=4)]),
         (events.Params(NOW, None, {"a": 1}), [op.Due(params=True)]),
-        (IMAGE, [op.WriteImage("plots/images/a/b.png", "a/b.png", "array", IMAGE.info, b"\x00")]),
+        (IMAGE, [op.WriteImage("plots/images/a/b.png", "a/b.png", "array", IMAGE.info, b"\x00", 1)]),
         (events.Plot(NOW, 1, "p", {}, {"records": []}), [op.WritePlot("plots/custom/p.json", "p", {"records": []})]),
         (CURVE, [op.WriteCurve("plots/sklearn/r.json", "r", "roc", [0, 1], [0.1, 0.9], {"pos_label": 1})]),
         (ARTIFACT, [op.Track("/run/artifacts/m.pt", "m.pt", "/home/0-m.pt", True, True)]),

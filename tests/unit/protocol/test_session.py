@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -189,3 +190,19 @@ def test_a_piece_that_is_known_already_changes_nothing(known: int) -> None:
     session.accept(0, frame)
     assert session.accept(0, frame[:known]) == []
     assert (session.received, session.applied, session.pending) == (11, 11, 0)
+
+
+def test_damage_costs_no_more_than_it_is_long() -> None:
+    """Megabytes of zeros, or of frames of which none is whole, are set aside in one look; the next frame is taken."""
+    good = frames.encode(b"\x93good")
+    wrong = bytearray(frames.encode(b"body"))
+    wrong[-1] ^= 1
+    for damage in (bytes(4 << 20), bytes(wrong) * 50_000):
+        session = Session()
+        with pytest.raises(frames.DamagedStreamError):
+            session.accept(0, damage)
+        started = time.monotonic()
+        aside, found = session.skip_damage()
+        assert time.monotonic() - started < 20  # it was hours
+        assert (len(aside), found, session.pending) == (len(damage), [], 0)
+        assert [bytes(body) for _, body in session.accept(len(damage), good)] == [b"\x93good"]

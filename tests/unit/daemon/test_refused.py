@@ -1,0 +1,370 @@
+"""What becomes of a client over TCP that asks for more than it may: it alone is refused, told why, and counted."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lived_daemon.ingest.guard import Guard
+from lived_daemon.ingest.receiver import Outbox, Receiver
+from lived_daemon.limits import ANYBODY, Limits
+from lived_daemon.runs.registry import Registry
+from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places, values
+from lived_protocol.session import WINDOW
+
+PRODUCER, OTHER = b"p" * 16, b"o" * 16
+NOW = 10**18
+
+
+class Served:
+    """A daemon over TCP but its socket."""
+
+    def __init__(self, base: Path, limits: Limits) -> None:
+        self.base = base
+        self.door = Guard(limits, trusting=False)
+        self.outbox = Outbox()
+        self.registry = Registry(str(base / "home"), False, self.outbox.post, "tcp://127.0.0.1:1", self.door)
+        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, self.door)
+        self.posted: list[tuple[bytes, messages.Message]] = []
+
+    def tell(self, message: messages.Message | list[bytes], producer: bytes = PRODUCER) -> None:
+        """Hand in what ``producer`` says, if it is heard."""
+        parts = message if isinstance(message, list) else messages.encode(message)
+        if not self.door.is_refused(producer):
+            self.receiver.take(producer, parts, "192.0.2.1")
+
+    def greet(self, producer: bytes = PRODUCER, journal: str = "", **more: Any) -> dict[str, Any]:
+        """Say hello, and be welcomed or not; what was said of the run."""
+        run = described(self.base / "runs" / producer[:1].decode()) | more
+        self.tell(messages.Hello(PROTOCOL_VERSION, __version__, producer, 0, journal, run), producer)
+        return run
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Go on until it is so."""
+        deadline = time.monotonic() + 60
+        while True:
+            self.registry.tick()
+            self.posted += self.outbox.take()
+            if condition():
+                return
+            assert time.monotonic() < deadline, f"not so after a minute: {what}; {self.posted}"
+            time.sleep(0.01)
+
+    def causes(self, producer: bytes = PRODUCER) -> list[str]:
+        """Why ``producer`` was refused."""
+        return [
+            each.cause
+            for who, each in self.posted
+            if who == producer and isinstance(each, messages.Fault) and each.fatal
+        ]
+
+    def faults(self) -> list[str]:
+        """What was said that could not be done."""
+        return [each.cause for _, each in self.posted if isinstance(each, messages.Fault) and not each.fatal]
+
+    def limits_told(self, producer: bytes = PRODUCER) -> list[int]:
+        """How far ``producer`` may send, as it was told."""
+        told = (messages.Welcome, messages.Acknowledge)
+        return [each.limit for who, each in self.posted if who == producer and isinstance(each, told)]
+
+    def answered(self, number: int, producer: bytes = PRODUCER) -> bool:
+        """Whether a barrier was."""
+        return (producer, messages.Answer(number)) in self.posted
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Makes such a daemon; its limits are those over TCP, but for those that are given."""
+    made: list[Served] = []
+
+    def make(**changes: Any) -> Served:
+        made.append(Served(tmp_path, replace(ANYBODY, **changes)))
+        return made[-1]
+
+    yield make
+    for served in made:
+        served.registry.close(20.0)
+        served.receiver.close()
+        served.outbox.close()
+
+
+def described(directory: Path) -> dict[str, Any]:
+    """The content of an Open event."""
+    return {
+        "run_id": "r", "directory": str(directory), "shown": "run", "cwd": str(directory.parent),
+        "dvc_file": str(directory / "dvc.yaml"), "dvcyaml": True, "report": None, "notebook": None, "resume": False,
+        "continues": False, "pid": 4194305, "host": "elsewhere", "umask": 0o022, "env": {}, "opened": NOW,
+        "save_dvc_exp": False, "cache_images": False, "exp_name": None, "exp_message": None,
+    }  # fmt: skip
+
+
+def stream(run: dict[str, Any], *logged: events.Event) -> bytes:
+    """What a trainer sends that logs that."""
+    return b"".join(frames.encode(events.encode(event)) for event in (events.Open(NOW, None, run), *logged))
+
+
+def metric(step: int, name: str = "a") -> events.Metric:
+    """A row."""
+    return events.Metric(NOW, step, name, events.METRIC_PLOT, float(step))
+
+
+def rows(served: Served, producer: bytes = PRODUCER, name: str = "a") -> int:
+    """How many rows have landed."""
+    path = served.base / "runs" / producer[:1].decode() / "plots" / "metrics" / f"{name}.tsv"
+    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
+
+
+def hears(served: Served, producer: bytes = OTHER) -> None:
+    """A client that keeps to the protocol is served as if nobody else were there."""
+    run = served.greet(producer, run_id="good")
+    data = stream(run, metric(0), metric(1))
+    served.tell(messages.Data(0, data), producer)
+    served.tell(messages.Barrier(1, len(data), False), producer)
+    served.until(lambda: served.answered(1, producer), "it is answered")
+    assert rows(served, producer) == 2
+    assert served.causes(producer) == []
+
+
+@pytest.mark.parametrize("parts", [[b"?"], [b"H"], [b"D", b"\x91\xff", b""], [b"W", b"\x90"], []])
+def test_a_message_that_is_none(serve: Callable[..., Served], parts: list[bytes]) -> None:
+    """Its sender is told, and nothing of it is decoded any more."""
+    served = serve()
+    served.tell(parts)
+    served.until(lambda: len(served.causes()) == 1, "it is told")
+    assert served.door.refusals == {"message": 1}
+    assert served.door.is_refused(PRODUCER)
+    hears(served)
+
+
+def test_a_hello_that_is_too_long_is_not_decoded(serve: Callable[..., Served]) -> None:
+    """As with all that stands in it."""
+    served = serve(hello_bytes=5000)
+    served.greet(more="x" * 6000)
+    served.until(lambda: served.causes() == ["a hello of more than 5000 bytes"], "it is told")
+    hears(served)
+
+
+def test_an_event_that_is_announced_and_may_not_be_had(serve: Callable[..., Served]) -> None:
+    """No credit is given for it; what came before it is in the tree."""
+    served = serve(frame_bytes=6 << 20)
+    run = served.greet()
+    first = stream(run, metric(0))
+    served.tell(messages.Data(0, first + frames.encode(bytes(7 << 20))[:1000]))
+    served.until(served.causes, "it is refused")
+    assert "more than 6291456 (frame_bytes)" in served.causes()[0]
+    assert max(served.limits_told()) <= len(first) + WINDOW + 1000
+    served.until(lambda: rows(served) == 1, "what came before is written")
+    hears(served)
+
+
+def test_large_events_of_many_wait_for_each_other(serve: Callable[..., Served]) -> None:
+    """Two announce five megabytes where there is room for one: the second may send on when the first has its own."""
+    served = serve(large_bytes=6 << 20)
+    image = events.Image(NOW, 0, "a.png", "array", {"dtype": "|u1", "shape": [5 << 10, 1 << 10]}, bytes(5 << 20))
+    data = {}
+    for producer in (PRODUCER, OTHER):
+        run = served.greet(producer, run_id=producer[:1].decode())
+        data[producer] = stream(run, image, metric(0))
+        served.tell(messages.Data(0, data[producer][:100_000]), producer)
+        served.until(lambda who=producer: served.limits_told(who), "it is welcomed")
+    served.until(lambda: max(served.limits_told(PRODUCER)) > 5 << 20, "the first may send all of it")
+    assert max(served.limits_told(OTHER)) <= 100_000 + WINDOW
+    for producer in (PRODUCER, OTHER):
+        served.until(lambda who=producer: max(served.limits_told(who)) > 5 << 20, "it may send all of it")
+        served.tell(messages.Data(100_000, data[producer][100_000:]), producer)
+        served.until(lambda who=producer: rows(served, who) == 1, "its row is there")
+    assert served.door.refusals == {}
+
+
+def test_who_was_lent_room_and_stalls_is_refused_and_the_next_has_it(serve: Callable[..., Served]) -> None:
+    """Nobody keeps the others from sending by saying nothing."""
+    served = serve(large_bytes=6 << 20, stalled_seconds=0.5)
+    for producer in (PRODUCER, OTHER):
+        run = served.greet(producer, run_id=producer[:1].decode())
+        served.tell(messages.Data(0, stream(run) + frames.encode(bytes(5 << 20))[:100]), producer)
+    served.until(lambda: served.door.refusals["stalled"] >= 1, "the first is refused")
+    served.until(lambda: max(served.limits_told(OTHER) + served.limits_told(PRODUCER)) > 5 << 20, "one had it")
+
+
+def test_who_sends_on_without_credit(serve: Callable[..., Served]) -> None:
+    """What was promised is taken in, and no more than that."""
+    served = serve(queued_bytes=WINDOW)
+    run = served.greet()
+    data = stream(run) + frames.encode(bytes(100 << 20))[: 3 * WINDOW]
+    for at in range(0, len(data), messages.MAX_PIECE):
+        served.tell(messages.Data(at, data[at : at + messages.MAX_PIECE]))
+    served.until(served.causes, "it is refused")
+    assert set(served.door.refusals) <= {"flood", "credit"}
+    assert served.door.budget.queued <= 2 * WINDOW
+    hears(served)
+
+
+def test_a_client_that_greets_and_asks_without_end(serve: Callable[..., Served]) -> None:
+    """Messages without data fill no memory either."""
+    served = serve(queued_bytes=100_000)
+    run = served.greet()
+    for number in range(5000):
+        served.tell(messages.Barrier(number, 2**40, False))
+        served.tell(messages.Hello(PROTOCOL_VERSION, __version__, PRODUCER, 0, "", run))
+        if served.door.refusals:
+            break
+    assert served.door.refusals == {"flood": 1}
+    hears(served)
+
+
+def test_no_more_runs_and_producers_than_there_may_be(serve: Callable[..., Served]) -> None:
+    """Over all, and from one address."""
+    served = serve(runs=3)
+    for number in range(5):
+        served.greet(bytes([65 + number]) * 16, run_id=f"r{number}")
+    served.until(lambda: served.door.refusals == {"runs": 2}, "two are refused")
+    served = serve(clients_runs=2)
+    for number in range(5):
+        served.greet(bytes([75 + number]) * 16, run_id=f"r{number}")
+    served.until(lambda: served.door.refusals == {"runs": 3}, "three are refused")
+    assert "192.0.2.1" in served.causes(b"O" * 16)[0]
+    served = serve(producers=2)
+    for number in range(5):
+        served.greet(bytes([85 + number]) * 16, run_id=f"r{number}")
+    served.until(lambda: served.door.refusals == {"producers": 3}, "three are refused")
+
+
+def test_a_run_has_so_many_names_and_the_others_go_on(serve: Callable[..., Served]) -> None:
+    """The fault names name and step."""
+    served = serve(names=3)
+    run = served.greet()
+    data = stream(run, *[metric(7, f"m{number}") for number in range(5)], metric(8, "m0"))
+    served.tell(messages.Data(0, data))
+    served.tell(messages.Barrier(1, len(data), False))
+    served.until(lambda: served.answered(1), "it is answered")
+    assert rows(served, name="m0") == 2
+    assert rows(served, name="m3") == 0
+    assert any("'m3' in step 7" in cause for cause in served.faults())
+
+
+def test_an_image_of_too_many_pixels_costs_itself(serve: Callable[..., Served]) -> None:
+    """The fault names key and step; the rows land."""
+    served = serve(pixels=100)
+    run = served.greet()
+    image = events.Image(NOW, 7, "a.png", "array", {"dtype": "|u1", "shape": [11, 10]}, bytes(110))
+    data = stream(run, image, metric(7))
+    served.tell(messages.Data(0, data))
+    served.tell(messages.Barrier(1, len(data), False))
+    served.until(lambda: served.answered(1), "it is answered")
+    assert rows(served) == 1
+    faults = [each for _, each in served.posted if isinstance(each, messages.Fault)]
+    assert [(each.run_id, each.event) for each in faults] == [("r", "log_image 'a.png'")]
+    assert "in step 7: an image of 10 times 11 pixels" in faults[0].cause
+
+
+def test_faults_beyond_a_number_are_counted_and_not_said(serve: Callable[..., Served]) -> None:
+    """Neither the log nor the wire is flooded by a run of which nothing can be written."""
+    served = serve(faults=10)
+    run = served.greet()
+    data = stream(run, *[metric(number, "/bad") for number in range(50)], metric(0))
+    served.tell(messages.Data(0, data))
+    served.until(lambda: rows(served) == 1, "the good one is there")
+    assert len(served.faults()) == 10
+    assert "further ones are only counted" in served.faults()[-1]
+    worker = next(iter(served.registry._workers.values()))
+    assert worker.status()["faults"] == 50
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """What belongs to somebody else on the daemon's machine, with all that a client could name."""
+    folder = tmp_path / "theirs"
+    for below in ("journal/files", ".dvc/tmp/exps/run"):
+        (folder / below).mkdir(parents=True)
+    for name in ("secret", "dvc.yaml", "n.md", "template.json", "journal/lock", "journal/00000000000000000000.seg",
+                 "journal/producer.json", "journal/files/0-secret", ".dvc/tmp/exps/run/DVCLIVE_ONLY"):  # fmt: skip
+        (folder / name).write_text("{}" if name.endswith((".json", "ONLY")) else "mine")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below ``folder``."""
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_no_path_that_a_client_names_is_read_written_or_deleted(serve: Callable[..., Served], theirs: Path) -> None:
+    """Journal, snapshot, dvc.yaml, notebook, repository, environment, template, the directory of the event: none."""
+    served, before = serve(), contents(theirs)
+    named: dict[str, Any] = {
+        "cwd": str(theirs), "dvc_file": str(theirs / "dvc.yaml"), "notebook": str(theirs / "n.md"),
+        "report": "notebook",
+        "env": {"DVC_ROOT": str(theirs), "LD_PRELOAD": "/x", "PATH": str(theirs)}, "save_dvc_exp": True,
+        "cache_images": True, "pid": 1, "exp_name": "x", "ignore_before": 2**62, "believed": True,
+    }  # fmt: skip
+    run = served.greet(journal=str(theirs / "journal"), **named)
+    other = {**run, "directory": str(theirs)}
+    artifact = events.Artifact(NOW, 0, "/x/m", "m", str(theirs / "secret"), {}, True, True)
+    hidden = artifact._replace(snapshot=str(theirs / "journal" / "files" / "0-secret"))
+    plot = events.Plot(NOW, 0, "p", {"x": "a", "y": "a", "template": str(theirs / "template")}, {"records": [{"a": 1}]})
+    logged = [metric(0), artifact, hidden, plot, events.Step(NOW, 0), events.End(NOW, 0)]
+    data = stream(other, *logged)
+    served.tell(messages.Data(0, data))
+    served.tell(messages.Barrier(1, len(data), True))
+    served.until(lambda: served.answered(1), "it is answered")
+    served.tell(messages.Bye(len(data)))
+    served.until(lambda: not served.registry.busy, "it is over")
+    assert contents(theirs) == before
+    run_directory = served.base / "runs" / "p"
+    assert rows(served) == 1
+    assert sorted(os.listdir(run_directory)) == ["dvc.yaml", "metrics.json", "plots"]
+    told = {each.event for _, each in served.posted if isinstance(each, messages.Fault)}
+    assert told == {"save_dvc_exp", "cache_images", "log_artifact 'm'", "journal"}
+    assert any("template over TCP" in cause for cause in served.faults())
+
+
+def test_the_copy_that_a_producer_made_in_this_home_is_its_own(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """A trainer on this machine over TCP: its artifact is copied; that of another producer's journal is not."""
+    served = serve()
+    snapshots = {}
+    for producer in (PRODUCER, OTHER):
+        folder = Path(places.journal_folder(str(tmp_path / "home"), producer.hex())) / "files"
+        folder.mkdir(parents=True)
+        snapshots[producer] = folder / "0-m"
+        snapshots[producer].write_text(producer[:1].decode())
+    run = served.greet()
+    logged = [
+        events.Artifact(NOW, 0, f"/x/{producer[:1].decode()}", "m", str(path), {}, True, False)
+        for producer, path in snapshots.items()
+    ]
+    data = stream(run, *logged)
+    served.tell(messages.Data(0, data))
+    served.tell(messages.Barrier(1, len(data), False))
+    served.until(lambda: served.answered(1), "it is answered")
+    artifacts = served.base / "runs" / "p" / "artifacts"
+    assert {path.name: path.read_text() for path in artifacts.iterdir()} == {"p": "p"}
+
+
+@pytest.mark.parametrize("directory", ["/", "relative", "/tmp/../etc", "/tmp//x", "/tmp/x/", "/tmp/\0"])
+def test_a_directory_that_is_no_plain_path_is_refused(serve: Callable[..., Served], directory: str) -> None:
+    """Before anything of the run is known."""
+    served = serve()
+    served.greet(directory=directory)
+    served.until(served.causes, "it is refused")
+    assert not served.registry.busy
+
+
+def test_values_that_would_fill_memory_cost_their_event(serve: Callable[..., Served]) -> None:
+    """A few bytes that stand for lists without end, an integer that takes minutes, arrays of nothing."""
+    served = serve(containers=1000, digits=100)
+    run = served.greet()
+    bombs = [
+        events.Params(NOW, None, {"a": [[] for _ in range(2000)]}),
+        events.Params(NOW, None, {"a": 10**200}),
+        events.Plot(NOW, 0, "p", {}, {"columns": ["a"], "values": [values.Array("<f4", (10**9, 0), b"")]}),
+    ]
+    data = stream(run, *bombs, metric(0))
+    served.tell(messages.Data(0, data))
+    served.tell(messages.Barrier(1, len(data), False))
+    served.until(lambda: served.answered(1), "it is answered")
+    assert rows(served) == 1
+    assert len(served.faults()) == 3
