@@ -8,7 +8,7 @@ import re
 import pytest
 from lived_daemon import checkpoint, limits
 from lived_daemon.ingest.budget import LEAST_WINDOW, MESSAGE_BYTES, Budget
-from lived_daemon.ingest.guard import DEAF_SECONDS, MAX_REFUSED
+from lived_daemon.ingest.guard import DEAF_SECONDS, MAX_REFUSED, Guard
 from lived_daemon.limits import ANYBODY, OWN, Limits
 from lived_daemon.shown import LONGEST, shown
 from lived_daemon.writers.images import encode_image
