@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from lived_daemon.settings import Settings
+from lived_daemon.shown import shown
 
 _LOG_BYTES, _LOG_FILES = 5 * 1024 * 1024, 3
 
@@ -44,7 +45,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-_FORMATTERS = {"text": lambda: logging.Formatter("%(asctime)s %(levelname)s %(message)s"), "json": JsonFormatter}
+class TextFormatter(logging.Formatter):
+    """What a client has named stays on the line that speaks of it, and moves no cursor of whoever reads the log."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line of ``record``."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - as above
+        """The lines of a traceback."""
+        return "\n".join(map(shown, super().formatException(ei).split("\n")))
+
+
+_FORMATTERS = {"text": lambda: TextFormatter("%(asctime)s %(levelname)s %(message)s"), "json": JsonFormatter}
 
 
 def open_log(logger: logging.Logger, settings: Settings) -> None:

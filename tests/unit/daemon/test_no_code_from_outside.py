@@ -15,7 +15,7 @@ import lived_daemon
 import lived_protocol
 import pytest
 from lived_daemon import table
-from lived_daemon.app import _OneLine
+from lived_daemon.logs import TextFormatter
 from lived_daemon.status import Status
 from lived_daemon.writers.report import ReportInputs, render_html
 
@@ -122,7 +122,7 @@ def test_a_log_line_has_nothing_that_a_terminal_obeys() -> None:
     """Also in the text of an error."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_OneLine("%(message)s"))
+    handler.setFormatter(TextFormatter("%(message)s"))
     log = logging.Logger("test")
     log.addHandler(handler)
     try:
