@@ -12,6 +12,7 @@ import logging
 import logging.handlers
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from lived_daemon.settings import Settings
@@ -30,6 +31,10 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of ``record``."""
+        return self.as_json(record)
+
+    def as_json(self, record: logging.LogRecord) -> str:
+        """The object of ``record``."""
         when = dt.datetime.fromtimestamp(record.created, dt.UTC)
         line: dict[str, Any] = {
             "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -57,7 +62,10 @@ class TextFormatter(logging.Formatter):
         return "\n".join(map(shown, super().formatException(ei).split("\n")))
 
 
-_FORMATTERS = {"text": lambda: TextFormatter("%(asctime)s %(levelname)s %(message)s"), "json": JsonFormatter}
+_FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {
+    "text": lambda: TextFormatter("%(asctime)s %(levelname)s %(message)s"),
+    "json": JsonFormatter,
+}
 
 
 def open_log(logger: logging.Logger, settings: Settings) -> None:
@@ -90,4 +98,4 @@ def line(level: int, text: str, log_format: str) -> str:
     """A line of the log that is said before there is one."""
     if log_format == "text":
         return f"{logging.getLevelName(level).lower()}: {text}"
-    return JsonFormatter().format(logging.LogRecord("lived_daemon", level, "", 0, text, None, None))
+    return JsonFormatter().as_json(logging.LogRecord("lived_daemon", level, "", 0, text, None, None))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from front_door import FrontDoor
 from fuzz_kit import mutate, seconds, seed
 from fuzz_targets import EVENTS, RUN
 from lived_daemon.ingest.guard import Guard
@@ -51,15 +52,17 @@ class Fuzzed:
         (self.home / "journal").mkdir(parents=True)
         self.door = Guard(SMALL, trusting=False)
         self.outbox = Outbox()
-        self.registry = Registry(str(self.home), False, self.outbox.post, "tcp://127.0.0.1:1", self.door)
-        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, self.door)
+        self.front = FrontDoor(self.outbox.post)
+        self.registry = Registry(str(self.home), False, self.outbox.post, "tcp://127.0.0.1:1", guard=self.door)
+        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, guard=self.door)
         self.answers: set[int] = set()
         self.welcomed = 0
 
     def hand_in(self, sender: bytes, parts: list[bytes]) -> None:
         """As the receiver does it."""
         if not self.door.is_refused(sender):
-            self.receiver.take(sender, parts, "198.51.100.7" if sender != GOOD else "198.51.100.8")
+            address = "198.51.100.7" if sender != GOOD else "198.51.100.8"
+            self.front.hand_in(self.receiver, sender, parts, address)
 
     def turn(self) -> None:
         """What time brings; the good client hears what it is told."""

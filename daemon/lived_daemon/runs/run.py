@@ -68,10 +68,8 @@ class Run:
         fsync: bool,
         drain: Callable[[], bool],
         parts: Parts,
-        home: str = "",
         limits: Limits = OWN,
     ) -> None:
-        self._home = home
         self._limits = limits
         self._bounds = limits.bounds
         self._names: set[str] = set()
@@ -205,7 +203,7 @@ class Run:
         if isinstance(event, events.Open):
             return self._confined(event, feed)
         if not feed.believed and PLACED not in self.state.run:
-            confined = trust.confine_event(event, self._home, feed.producer)
+            confined = trust.confine_event(event)
             if isinstance(event, events.Artifact) and confined != event:
                 self._teller.say_once(f"log_artifact {event.shown!r}", trust.NO_ARTIFACT, feed.producer)
             event = confined

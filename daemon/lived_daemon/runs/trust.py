@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from lived_protocol import events, places
+from lived_protocol import events
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon.limits import Limits
 
 #: In the content of an Open event: whether its producer is believed. Nobody's word for it is taken.
 BELIEVED = "believed"
-NO_ARTIFACT = "over TCP it is not tracked by DVC, and only copied where the daemon finds the copy made at the call"
+NO_ARTIFACT = "a daemon runs no DVC for who comes over TCP; it is not tracked, and kept where a copy is asked for"
 #: The name of one of dvc-render's own templates, which is no path.
 _TEMPLATE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -67,23 +67,15 @@ def is_believed(run: dict[str, Any]) -> bool:
     return bool(run.get(BELIEVED, True))
 
 
-def confine_event(event: events.Event, home: str, producer: bytes) -> events.Event:
+def confine_event(event: events.Event) -> events.Event:
     """``event`` of a producer that is not believed, without what leads out of its run's directory."""
     if isinstance(event, events.Artifact):
-        return _confine_artifact(event, os.path.join(places.journal_folder(home, producer.hex()), "files"))
+        return event._replace(cache=False)  # its content comes in pieces: what it names is not read
     if isinstance(event, (events.Plot, events.Curve)) and isinstance(event.config, dict):
         template = event.config.get("template")
         if template is not None and not (isinstance(template, str) and _TEMPLATE.fullmatch(template)):
             raise InvalidEventError(f"{event.name!r}: a template over TCP is one of DVC's own, named without a path")
     return event
-
-
-def _confine_artifact(event: events.Artifact, snapshots: str) -> events.Artifact:
-    """DVC has no part in it. The copy that its own producer has made in this home may be read, and no other file."""
-    snapshot = event.snapshot
-    if not isinstance(snapshot, str) or os.path.dirname(snapshot) != snapshots or os.path.islink(snapshot):
-        snapshot = None
-    return event._replace(snapshot=snapshot, copy=event.copy and snapshot is not None, cache=False)
 
 
 def check_names(event: events.Event, known: set[str], limits: Limits) -> None:

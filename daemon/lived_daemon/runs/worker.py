@@ -107,9 +107,7 @@ class Worker:
         )
         parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync)
         limits = self._guard.limits
-        self._run = Run(
-            directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, parts, home, limits
-        )
+        self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, parts, limits)
         self._roll_call = RollCall(home, self.intake, self._run)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)

@@ -18,6 +18,7 @@ from lived_daemon.runs.intake import Intake
 from lived_daemon.runs.output import Output
 from lived_daemon.runs.registry import Registry
 from lived_daemon.runs.state import RunState
+from lived_daemon.writers.parts import Parts
 from lived_daemon.writers.rows import RowWriter
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
 
@@ -28,7 +29,8 @@ PRODUCER = bytes(range(16))
 def output(tmp_path: Path) -> Iterator[Output]:
     """What writes a run that has nothing yet."""
     run = {"directory": str(tmp_path / "run"), "umask": 0o022, "cwd": str(tmp_path), "env": {}}
-    made = Output(RunState(run=run), Checkpoint(), False, lambda job: None, lambda *_: None)
+    parts = Parts(str(tmp_path / "parts"), False)
+    made = Output(RunState(run=run), Checkpoint(), False, lambda job: None, lambda *_: None, parts)
     yield made
     made.close()
 

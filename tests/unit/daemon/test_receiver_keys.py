@@ -20,7 +20,7 @@ class Runs:
     def __init__(self) -> None:
         self.heard: list[object] = []
 
-    def hello(self, hello: messages.Hello) -> None:
+    def hello(self, hello: messages.Hello, **_: object) -> None:
         self.heard.append(hello)
 
     def deliver(self, producer: bytes, message: messages.Message) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from front_door import FrontDoor
 from lived_daemon.ingest.guard import Guard
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.limits import ANYBODY, Limits
@@ -28,15 +30,16 @@ class Served:
         self.base = base
         self.door = Guard(limits, trusting=False)
         self.outbox = Outbox()
-        self.registry = Registry(str(base / "home"), False, self.outbox.post, "tcp://127.0.0.1:1", self.door)
-        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, self.door)
+        self.front = FrontDoor(self.outbox.post)
+        self.registry = Registry(str(base / "home"), False, self.outbox.post, "tcp://127.0.0.1:1", guard=self.door)
+        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, guard=self.door)
         self.posted: list[tuple[bytes, messages.Message]] = []
 
     def tell(self, message: messages.Message | list[bytes], producer: bytes = PRODUCER) -> None:
         """Hand in what ``producer`` says, if it is heard."""
         parts = message if isinstance(message, list) else messages.encode(message)
         if not self.door.is_refused(producer):
-            self.receiver.take(producer, parts, "192.0.2.1")
+            self.front.hand_in(self.receiver, producer, parts, "192.0.2.1")
 
     def greet(self, producer: bytes = PRODUCER, journal: str = "", **more: Any) -> dict[str, Any]:
         """Say hello, and be welcomed or not; what was said of the run."""
@@ -322,26 +325,32 @@ def test_no_path_that_a_client_names_is_read_written_or_deleted(serve: Callable[
     assert any("template over TCP" in cause for cause in served.faults())
 
 
-def test_the_copy_that_a_producer_made_in_this_home_is_its_own(serve: Callable[..., Served], tmp_path: Path) -> None:
-    """A trainer on this machine over TCP: its artifact is copied; that of another producer's journal is not."""
+def test_no_copy_is_read_because_an_artifact_names_it(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """Neither its own producer's nor another's: the content comes in pieces, and lands in the run's directory."""
     served = serve()
     snapshots = {}
     for producer in (PRODUCER, OTHER):
         folder = Path(places.journal_folder(str(tmp_path / "home"), producer.hex())) / "files"
         folder.mkdir(parents=True)
-        snapshots[producer] = folder / "0-m"
-        snapshots[producer].write_text(producer[:1].decode())
+        snapshots[producer] = folder / f"0-{producer[:1].decode()}"
+        snapshots[producer].write_text("secret")
     run = served.greet()
-    logged = [
-        events.Artifact(NOW, 0, f"/x/{producer[:1].decode()}", "m", str(path), {}, True, False)
+    logged: list[events.Event] = [
+        events.Artifact(NOW, 0, f"/x/{producer[:1].decode()}", "m", str(path), {}, True, True)
         for producer, path in snapshots.items()
+    ]
+    digest = hashlib.blake2b(b"sent", digest_size=16).hexdigest()
+    logged += [
+        events.Piece(NOW, None, "0-p", "", 0, b"sent"),
+        events.Content(NOW, None, "0-p", [["", 0o100644, 4, digest]]),
     ]
     data = stream(run, *logged)
     served.tell(messages.Data(0, data))
     served.tell(messages.Barrier(1, len(data), False))
     served.until(lambda: served.answered(1), "it is answered")
     artifacts = served.base / "runs" / "p" / "artifacts"
-    assert {path.name: path.read_text() for path in artifacts.iterdir()} == {"p": "p"}
+    assert {path.name: path.read_text() for path in artifacts.iterdir()} == {"p": "sent"}
+    assert any("not tracked" in cause for cause in served.faults())
 
 
 @pytest.mark.parametrize("directory", ["/", "relative", "/tmp/../etc", "/tmp//x", "/tmp/x/", "/tmp/\0"])

@@ -57,7 +57,7 @@ def test_what_needs_a_restart_is_said_once_and_not_applied(told: Told, caplog: p
     assert [(new.fsync, new.log_level) for new in told.applied] == [("checkpoint", "error")]
     told.file.write_text("log_level: error\n")
     told.current.reload()
-    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [
         f"fsync is never ({told.file}:1); until a restart it stays checkpoint",
         "fsync is checkpoint (default) again, as it was all the time",
