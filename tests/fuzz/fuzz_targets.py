@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
 
-from lived_daemon import checkpoint, receipt
+from lived_daemon import checkpoint
+from lived_daemon.ledger import Ledger
 from lived_daemon.limits import ANYBODY, OWN
+from lived_daemon.runs import lane
 from lived_daemon.runs.checks import check, check_run
 from lived_daemon.runs.cuts import _believe
 from lived_daemon.runs.reduction import Reduction
 from lived_daemon.runs.state import RunState
-from lived_protocol import drops, events, frames, hello, messages, segments, values
-from lived_protocol.errors import GapError, InvalidEventError, ProtocolError
+from lived_protocol import drops, events, frames, hello, messages, records, segments, values
+from lived_protocol.errors import GapError, InvalidEventError, ProtocolError, UnreadableError
 from lived_protocol.session import Session
 
 PRODUCER = bytes(range(16))
@@ -38,7 +41,19 @@ EVENTS: list[events.Event] = [
     events.End(12, 0),
 ]
 BODIES = [events.encode(event) for event in EVENTS]
-STREAM = b"".join(map(frames.encode, BODIES))
+#: A metric with a number, and steps, packed.
+RECORDS = b"".join(
+    [
+        records.encode(records.BASE, 0.0, 1e9),
+        records.encode(records.PAGE, 0.0, 0),
+        records.encode(records.AT, 0.0, 4),
+        frames.encode(events.encode(events.Name(12, None, 0, "packed", "d"))),
+        *(records.encode(0x8000, 0.5, 0.25) for _ in range(20)),
+        records.encode(records.STEP, 1.0, 4),
+        records.encode(0x8000, 2.0, 0.5),
+    ]
+)
+STREAM = b"".join(map(frames.encode, BODIES)) + RECORDS
 MESSAGES: list[messages.Message] = [
     messages.Hello(1, "v", PRODUCER, 0, "", RUN),
     messages.Data(0, STREAM),
@@ -64,7 +79,7 @@ def _cut(data: bytes) -> object:
 
 def _resync(data: bytes) -> object:
     at = frames.resync(data, 1)
-    assert at is None or frames.is_frame(data, at)
+    assert at is None or frames.is_whole(data, at)
     return at is None
 
 
@@ -111,13 +126,37 @@ def _stream(data: bytes) -> object:
         try:
             found += len(session.accept(max(0, position), piece))
         except frames.DamagedStreamError as exc:
-            found += len(exc.frames) + len(session.skip_damage()[1])
+            found += len(exc.pieces) + len(session.skip_damage()[1])
         except GapError:
             pass
         assert session.pending <= len(data)
         assert session.applied <= session.received
         at += 1 + size
     return found
+
+
+def _packed(data: bytes) -> object:
+    """Records one by one, and many at once: the quick check says what the slow one says."""
+    try:
+        found, _ = frames.cut(data, 0)
+    except frames.DamagedStreamError as exc:
+        found = exc.pieces
+    reading = records.Reading()
+    for _, piece in found:
+        if isinstance(piece, records.Batch):
+            assert lane.verify(piece.view) == records.verify(piece.view) == len(piece.view)
+            rest = piece
+            while len(rest):
+                one, rest = rest.split(1)
+                with contextlib.suppress(UnreadableError):
+                    reading.read(one.view)
+        else:
+            event = events.decode(piece)
+            if isinstance(event, events.Name):
+                check(event)
+                reading.learn(event)
+    records.Reading.load(reading.dump())
+    return len(found)
 
 
 def _head(first: int, content: bytes) -> bytes:
@@ -128,7 +167,7 @@ def _head(first: int, content: bytes) -> bytes:
 
 def _checkpoint(data: bytes) -> object:
     """With a checksum that fits, so that what is behind it is looked at too."""
-    head = checkpoint._HEAD.pack(checkpoint._MAGIC, checkpoint.PROTOCOL_VERSION, crc32(data))
+    head = checkpoint._HEAD.pack(checkpoint._MAGIC, checkpoint.VERSION, crc32(data))
     found = checkpoint.decode(head + data)
     _believe(found)
     return found
@@ -146,11 +185,11 @@ def _state() -> checkpoint.Checkpoint:
     state.reduction = Reduction("mean", 2)
     for event in EVENTS[1:-1]:
         state.apply(event, PRODUCER)
-    lengths = {"plots/metrics/a.tsv": 3}
-    known = receipt.Receipt({})
-    known.appended("plots/metrics/a.tsv", 0, b"abc", 1)
+    known = Ledger({"plots/metrics/a.tsv": 3})
+    known.appended("plots/metrics/a.tsv", b"abc", 1, PRODUCER)
+    readings = {PRODUCER.hex(): [4, 1e9, 0, {0: ["packed", "d"]}]}
     return checkpoint.Checkpoint(
-        {PRODUCER.hex(): 5}, lengths, state.dump(), [True, False], {}, [PRODUCER.hex()], known.dump()
+        {PRODUCER.hex(): 5}, known, state.dump(), [True, False], {}, [PRODUCER.hex()], {}, readings
     )
 
 
@@ -163,9 +202,10 @@ TARGETS: dict[str, Target] = {
     "messages": Target(_message, (ProtocolError, ValueError), [_joined(messages.encode(each)) for each in MESSAGES]),
     "segments": Target(_segment, (ProtocolError,), [_head(0, STREAM), _head(0, b""), bytes(200)]),
     "session": Target(_stream, (), [_pieces(STREAM, size) for size in (1, 20, 256)]),
+    "records": Target(_packed, (InvalidEventError,), [RECORDS]),
     "drops": Target(drops.unpack, (ProtocolError,), [drops.pack_empty()]),
     "checkpoint": Target(
-        _checkpoint, (ValueError,), [checkpoint.encode(_STATE)[checkpoint._HEAD.size :], values.pack([{}] * 7)]
+        _checkpoint, (ValueError,), [checkpoint.encode(_STATE)[checkpoint._HEAD.size :], values.pack([{}] * 8)]
     ),
     "checkpoint-file": Target(checkpoint.decode, (ValueError,), [checkpoint.encode(_STATE)]),
 }

@@ -96,7 +96,7 @@ def test_an_event_is_applied_or_refused_and_the_state_can_be_kept(ranks: int, lo
         list(ranked.join(state, PRODUCER, rank))
     for body in logged:
         try:
-            event = trust.confine_event(events.decode(body, ANYBODY.bounds), "/home", PRODUCER)
+            event = trust.confine_event(events.decode(body, ANYBODY.bounds))
             list(state.apply(event, PRODUCER) if rank is None else ranked.apply(state, event, PRODUCER, rank))
         except InvalidEventError:
             pass
