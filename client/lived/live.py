@@ -367,6 +367,45 @@ class Live:
         for folder in folders:
             self._metric_folders.setdefault(folder, name)
 
+    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        """Log a row: metrics and media under their keys, all at one step.
+
+        Args:
+            data: keys and values. Nested dicts are flattened, their keys joined with dots. A value is one of
+                :meth:`log_metric`, a :class:`lived.media.Media`, or a list of media of one kind.
+            step: where the row stands, if not at the current step. A larger one than that closes the row at it and
+                becomes the current one; a smaller one is logged at without changing it.
+            commit: close the row, so that the next one is at the next step. True if not given, unless ``step`` is.
+
+        Raises:
+            InvalidDataTypeError: a key or value is none of these; what stands before it in ``data`` is logged.
+            InvalidNameError: a key cannot name a file, as in :meth:`log_metric`.
+        """
+        from lived.rows import log_row
+
+        current = self._step or 0
+        if step is not None and step > current:
+            if self._step is not None or self._latest:
+                self.next_step()
+            self.step = current = step
+        log_row(data, current if step is None else step, self._log_metric_at, self._log_media_at)
+        if commit or (commit is None and step is None):
+            self.next_step()
+
+    def _log_metric_at(self, name: str, step: int, val: Any) -> None:
+        current = self._step
+        if step == (current or 0):
+            self.log_metric(name, val)
+            return
+        value = capture_scalar(name, val)
+        if name not in self._metric_names:
+            self._declare_metric(name)
+        self._recorder.append(events.Metric(time_ns(), step, name, events.METRIC_PLOT, value))
+
+    def _log_media_at(self, key: str, step: int, kind: str, items: list[dict[str, Any]]) -> None:
+        _check(key, ".jsonl")
+        self._recorder.append(events.Media(time_ns(), step, key, kind, items), to_value)
+
     def log_param(self, name: str, val: Any) -> None:
         """Log one parameter to ``params.yaml``. See :meth:`log_params`."""
         self.log_params({name: val})

@@ -16,6 +16,8 @@ from lived_protocol.hello import is_count
 from lived_protocol.names import check_name
 from lived_protocol.values import Array
 
+from lived_daemon.writers import media
+
 #: Bytes of the floats that travel as arrays without dimensions, and how ``struct`` names them.
 NARROW_FLOATS = {"f2": (2, "e"), "f4": (4, "f")}
 _SCALARS = frozenset({int, float, str, bool})
@@ -150,6 +152,17 @@ def _is_json(value: Any) -> bool:
     return type(value) in _KEYS or type(value) is Array
 
 
+def _media(event: events.Media) -> bool:
+    if type(event.step) is not int or event.kind not in media.KINDS or not isinstance(event.items, list):
+        return False
+    fits = bool(event.items) and all(isinstance(item, dict) for item in event.items)
+    return fits and bool(check_name(event.key, ".jsonl"))
+
+
+def _define(event: events.Define) -> bool:
+    return type(event.name) is str and isinstance(event.rule, dict)
+
+
 def _dropped(event: events.Dropped) -> bool:
     return is_count(event.counts)
 
@@ -165,6 +178,8 @@ _CHECKS: dict[type[Any], Callable[[Any], bool]] = {
     events.Artifact: _artifact,
     events.Summary: _summary,
     events.Make: lambda event: isinstance(event.step, _OPTIONAL_STEP) and event.what in _OUTPUTS,
+    events.Media: _media,
+    events.Define: _define,
     events.Dropped: _dropped,
     events.End: lambda event: isinstance(event.step, _OPTIONAL_STEP),
 }

@@ -19,6 +19,7 @@ from lived_daemon.runs import dropped
 from lived_daemon.runs.checks import check
 from lived_daemon.runs.combining import narrow_value
 from lived_daemon.runs.operations import (
+    AppendLine,
     AppendRow,
     Clear,
     Due,
@@ -28,9 +29,11 @@ from lived_daemon.runs.operations import (
     Track,
     WriteCurve,
     WriteImage,
+    WriteMedia,
     WritePlot,
 )
 from lived_daemon.runs.reduction import Reduction
+from lived_daemon.writers import media
 
 
 @dataclass
@@ -56,6 +59,10 @@ class RunState:
     #: path in the tree -> {"name", "curve" (None for a custom plot), "config"}, in the order of their first call
     plots: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: key -> the largest step that media were logged at under it, and how often they were
+    media: dict[str, list[int]] = field(default_factory=dict)
+    #: glob of metrics' names -> how they are shown and summed up
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: producer (hex; empty for what the run resumes) -> events per kind that its journal had no room for, all in all
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     ended: bool = False
@@ -191,6 +198,37 @@ class RunState:
         self._remember_plot(path, event.name, event.curve, event.config)
         return (WriteCurve(path, event.name, event.curve, event.labels, event.predictions, event.options),)
 
+    def _media(self, event: events.Media) -> Iterable[Operation]:
+        return self.log_media(event, "")
+
+    def log_media(self, event: events.Media, prefix: str) -> Iterable[Operation]:
+        """Files and a line of the index for media; ``prefix`` is a folder that both stand below, or empty.
+
+        Files are named by the step; those of a step that is not behind all before, by the count of the key's logs too,
+        so that nothing that was logged is replaced.
+        """
+        key = prefix + event.key
+        last, count = self.media.get(key, (None, 0))
+        is_new = last is None or event.step > last
+        stem = f"{event.step}" if is_new else f"{event.step}.{count}"
+        self.media[key] = [event.step if is_new or last is None else last, count + 1]
+        kind = media.KINDS[event.kind]
+        if event.kind == "image" and not prefix:
+            self.has_images = True
+        notes: list[dict[str, Any]] = []
+        written: list[Operation] = []
+        for index, item in enumerate(event.items):
+            within = event.key if len(event.items) == 1 else f"{event.key}/{index}"
+            paths = tuple(f"{prefix}{folder}/{within}/{stem}{suffix}" for folder, suffix in kind.files(item))
+            notes.append(kind.note(item, paths))
+            written.append(WriteMedia(paths, event.key, event.step, event.kind, item))
+        line = {"step": event.step, "time": event.time / 1e9, "kind": event.kind, "items": notes}
+        return [AppendLine(key, media.render_line(line)), *written]
+
+    def _define(self, event: events.Define) -> Iterable[Operation]:
+        self.rules[event.name] = event.rule
+        return ()
+
     def _remember_plot(self, path: str, name: str, curve: str | None, config: dict[str, Any]) -> None:
         # The first call decides how a plot is shown, as in DVCLive.
         self.plots.setdefault(path, {"name": name, "curve": curve, "config": config})
@@ -263,7 +301,15 @@ class RunState:
     @property
     def names_anything(self) -> bool:
         """Whether there is anything but the run's beginning."""
-        return bool(self.has_metrics or self.params or self.has_images or self.plots or self.artifacts or self.summary)
+        return bool(
+            self.has_metrics
+            or self.params
+            or self.has_images
+            or self.plots
+            or self.artifacts
+            or self.media
+            or self.summary
+        )
 
     def _merge_latest(self) -> None:
         for name, value in self._latest.items():
@@ -310,6 +356,8 @@ _HANDLERS: dict[type[Any], Callable[[RunState, Any], Iterable[Operation]]] = {
     events.Curve: RunState._curve,
     events.Artifact: RunState._artifact,
     events.Summary: RunState._change_summary,
+    events.Media: RunState._media,
+    events.Define: RunState._define,
     events.Make: RunState._make,
     events.End: RunState._end,
 }

@@ -14,7 +14,7 @@ import stat
 import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lived_protocol import events
 
@@ -33,22 +33,33 @@ _writers: weakref.WeakSet[RowWriter] = weakref.WeakSet()
 FOLDER = "plots/metrics"
 #: Below it, the rows of each rank.
 RANKS_FOLDER = "plots/ranks"
+MEDIA_FOLDER = "media"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
-#: One, or many.
-Rows = Row | Columns
-#: Whose rows: a metric's name, or a rank and the name.
-Key = str | tuple[int, str]
+#: One, or many; or a whole line.
+Rows = Row | Columns | bytes
+
+
+class Index(NamedTuple):
+    """The lines of a key's media."""
+
+    key: str
+
+
+#: Whose rows: a metric's name, or a rank and the name; or an index.
+Key = str | tuple[int, str] | Index
 
 
 def path_of(key: Key) -> str:
-    """Path of the rows of a metric, or of one rank's, in the tree."""
+    """Path of the rows of a metric, or of one rank's, or of an index, in the tree."""
+    if isinstance(key, Index):
+        return f"{MEDIA_FOLDER}/{key.key}.jsonl"
     return f"{FOLDER}/{key}.tsv" if isinstance(key, str) else f"{RANKS_FOLDER}/{key[0]}/{key[1]}.tsv"
 
 
 def name_of(key: Key) -> str:
-    """The metric's name."""
-    return key if isinstance(key, str) else key[1]
+    """The metric's name, or the key of media."""
+    return key if isinstance(key, str) else key[-1]
 
 
 class RowWriter:
@@ -78,6 +89,11 @@ class RowWriter:
         if producer in self._columns:
             self._sort(producer)
         self._buffers[producer][key].append(row)
+        self.buffered += 1
+
+    def add_line(self, key: Index, line: bytes, producer: bytes) -> None:
+        """Take a line from ``producer``, without its end."""
+        self._buffers[producer][key].append(line + b"\n")
         self.buffered += 1
 
     def number(self, key: Key) -> int:
@@ -122,7 +138,7 @@ class RowWriter:
                 del buffers[key]
                 count = count_rows(rows)
                 self.buffered -= count
-                if producer:
+                if producer and not isinstance(key, Index):
                     self._receipt.count(producer, name_of(key), count)
             del self._buffers[producer]
             if buffers:
@@ -145,8 +161,8 @@ class RowWriter:
         fd = self._descriptor(path)
         length = self.lengths[path]
         data = text_of(rows)
-        if length == 0:
-            first = rows[0]
+        first = rows[0]
+        if length == 0 and not isinstance(first, bytes):
             stamped = not isinstance(first, Columns) and bool(first[2] & events.METRIC_TIMESTAMP)
             data = header(name_of(key), stamped).encode() + data
         try:
@@ -248,8 +264,9 @@ def text_of(rows: Iterable[Rows]) -> bytes:
     parts: list[bytes] = []
     single: list[Row] = []
     for one in rows:
-        if isinstance(one, Columns):
-            parts += [format_rows(single).encode(), one.text()] if single else [one.text()]
+        if isinstance(one, (Columns, bytes)):
+            parts += [format_rows(single).encode()] if single else []
+            parts.append(one if isinstance(one, bytes) else one.text())
             single = []
         else:
             single.append(one)
@@ -257,11 +274,11 @@ def text_of(rows: Iterable[Rows]) -> bytes:
 
 
 def existing_lengths(root: str) -> dict[str, int]:
-    """Lengths of the metric files that an earlier run left below ``root``, for a run that resumes it."""
+    """Lengths of the files with rows or lines that an earlier run left below ``root``, for a run that resumes it."""
     lengths: dict[str, int] = {}
-    for base in (FOLDER, RANKS_FOLDER):
+    for base in (FOLDER, RANKS_FOLDER, MEDIA_FOLDER):
         for folder, _, files in os.walk(os.path.join(root, base)):
-            for file in filter(lambda file: file.endswith(".tsv"), files):
+            for file in filter(lambda file: file.endswith((".tsv", ".jsonl")), files):
                 path = os.path.join(folder, file)
                 found = os.lstat(path)
                 if stat.S_ISREG(found.st_mode):
