@@ -10,13 +10,14 @@ import os
 import platform
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
-from benchmarks import loggers
+from benchmarks import loggers, trainers
 from benchmarks.rounds import Figure, Options
 
-QUESTIONS = ("call", "steps", "slowdown", "rows", "images", "curves", "memory", "start", "visible", "lost")
+QUESTIONS = ("call", "steps", "slowdown", "rows", "images", "curves", "memory", "start", "visible", "wire", "lost")
 RESULTS = Path(__file__).with_name("results")
 #: Where the figures stand that were saved last.
 README = Path(__file__).with_name("README.md")
@@ -24,17 +25,21 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 #: A ratio that is this much worse than the last saved one is called a regression.
 TOLERANCE = 1.25
 
+#: What is said of a question that failed.
+FAILED = "could not be measured"
+
 Results = dict[str, list[Figure]]
 
 
 def main() -> int:
-    """The command; its exit code is 1 where ``--check`` finds a regression."""
+    """The command; its exit code is 1 where a question failed, or ``--check`` finds a regression."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"of {', '.join(QUESTIONS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a look of about a minute; figures are rough")
     parser.add_argument("--rounds", type=int, help="how often each is measured (5; 1 with --quick)")
     parser.add_argument("--no-peers", action="store_true", help="lived alone")
     parser.add_argument("--save", action="store_true", help="into benchmarks/results, with plots")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="what --save keeps, into this file")
     parser.add_argument("--check", action="store_true", help="compare ratios with the last saved run")
     parser.add_argument("--scratch", default=tempfile.gettempdir(), help="the disk to measure on")
     arguments = parser.parse_args()
@@ -48,15 +53,28 @@ def main() -> int:
     results: Results = {}
     for question in arguments.questions or QUESTIONS:
         begun = time.monotonic()
-        results[question] = importlib.import_module(f"benchmarks.{question}").measure(options)
+        results[question] = answer(question, options)
         show(question, results[question], time.monotonic() - begun)
     print(" ".join(f"{key} {value}" for key, value in facts.items()))
     worse = regressions(results, load()) if arguments.check else []
     for line in worse:
         print(f"worse than the last saved run: {line}")
+    if arguments.json:
+        arguments.json.write_text(kept(results, facts), encoding="utf-8")
     if arguments.save:
         save(results, facts)
-    return 1 if worse else 0
+    failed = any(one.what == FAILED for figures in results.values() for one in figures)
+    return 1 if worse or failed else 0
+
+
+def answer(question: str, options: Options) -> list[Figure]:
+    """The figures of one question; where it fails, that is one, and costs no other its answer."""
+    try:
+        figures: list[Figure] = importlib.import_module(f"benchmarks.{question}").measure(options)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the others are asked
+        traceback.print_exc()
+        return [Figure(FAILED, f"{type(exc).__name__}: {exc}".splitlines()[-1][-200:])]
+    return figures
 
 
 def machine(options: Options) -> dict[str, Any]:
@@ -68,6 +86,8 @@ def machine(options: Options) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "disk": _file_system(options.scratch),
         "rounds": options.rounds,
+        "length": "quick" if options.quick else "full",
+        "seed": trainers.SEED,
         **{name: loggers.version(name) for name in ("lived", *options.peers)},
     }
 
@@ -156,23 +176,27 @@ def tables(results: Results, facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def save(results: Results, facts: dict[str, Any]) -> None:
-    """Keep the figures, and draw them."""
-    RESULTS.mkdir(exist_ok=True)
-    kept = {
+def kept(results: Results, facts: dict[str, Any]) -> str:
+    """The figures as JSON, without what is only drawn."""
+    content = {
         question: [{key: value for key, value in vars(one).items() if key != "data"} for one in figures]
         for question, figures in results.items()
     }
-    content = {"machine": facts, "results": kept}
-    (RESULTS / "latest.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return json.dumps({"machine": facts, "results": content}, indent=1) + "\n"
+
+
+def save(results: Results, facts: dict[str, Any]) -> None:
+    """Keep the figures, and draw them."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "latest.json").write_text(kept(results, facts), encoding="utf-8")
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     README.write_text(f"{before}{BEGIN}\n{tables(results, facts)}\n{END}{after}", encoding="utf-8")
     for one in results.get("steps", []):
-        if "times" in one.data:
+        if one.data:
             from benchmarks.drawing import draw
 
-            draw(one.data["times"], RESULTS)
+            draw(one.data, RESULTS)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ CALL_GOAL, WRITTEN_GOAL = 10e6, 1.5e9
 def measure(options: Options) -> list[Figure]:
     """``log_sklearn_plot("roc")``; DVCLive beside."""
     loggers = ["lived", *(peer for peer in options.peers if peer == "DVCLive")]
-    points = options.scaled(1_000_000, 200_000)
+    points = options.scaled(1_000_000, 100_000)
     found = rounds.in_turn("curve", loggers, options, points=points)
     own = found["lived"]
     call, written = rounds.median(own, "call"), rounds.median(own, "written")

@@ -1,29 +1,48 @@
-"""Plots of what was measured."""
+"""Plots of what a step of ten metrics costs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
-def draw(times: dict[str, list[int]], folder: Path) -> None:
-    """``times`` are nanoseconds of a step of ten metrics, evenly over a run, by logger: over the run, and how often."""
-    import matplotlib
-    import numpy as np
+def draw(found: dict[str, dict[str, Any]], folder: Path) -> None:
+    """What ``steps`` found of each logger: ``run.png``, over the length of a run, and ``tail.png``, how often what.
 
-    matplotlib.use("agg")
+    Times are nanoseconds. ``times`` are evenly over the ``steps`` of the run; ``survival`` are pairs of a time and the
+    share of steps that took at least as long.
+    """
+    import matplotlib as mpl
+
+    mpl.use("agg")
     from matplotlib import pyplot
 
-    figure, (over, often) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for logger, each in times.items():
-        micro = np.asarray(each) / 1000
-        window = max(1, len(micro) // 60)
-        whole = micro[: len(micro) // window * window].reshape(-1, window)
-        over.plot(np.linspace(0, 100, len(whole)), np.median(whole, axis=1), label=logger)
-        often.plot(np.sort(micro), (np.arange(len(micro)) + 1) / len(micro) * 100, label=logger)
-    over.set(yscale="log", xlabel="% of the run", ylabel="microseconds", title="A step of ten metrics, over a run")
-    often.set(xscale="log", xlabel="microseconds", ylabel="% of steps that took no longer", title="Its distribution")
-    for axes in (over, often):
+    for name, lines, labels in (
+        ("run.png", _over, ("step", "microseconds", "A step of ten metrics, over the length of a run")),
+        ("tail.png", _often, ("microseconds", "share of steps that took at least as long", "How long steps take")),
+    ):
+        figure, axes = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
+        for logger, one in found.items():
+            axes.plot(*lines(one), label=logger, linewidth=1.2)
+        axes.set(xscale="log", yscale="log", **dict(zip(("xlabel", "ylabel", "title"), labels, strict=True)))
         axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize=8)
-    figure.savefig(folder / "steps.png", dpi=110)
-    pyplot.close(figure)
+        figure.savefig(folder / name, dpi=110)
+        pyplot.close(figure)
+
+
+def _over(one: dict[str, Any]) -> tuple[Any, Any]:
+    """Medians of sixty parts of a run, in the middle of each."""
+    import numpy as np
+
+    micro = np.asarray(one["times"]) / 1000
+    parts = [part for part in np.array_split(micro, 60) if len(part)]
+    middles = (np.arange(len(parts)) + 0.5) * one["steps"] / len(parts)
+    return middles, [np.median(part) for part in parts]
+
+
+def _often(one: dict[str, Any]) -> tuple[Any, Any]:
+    import numpy as np
+
+    times, shares = np.asarray(one["survival"]).T
+    return times / 1000, shares

@@ -7,6 +7,7 @@ their data in files below the folder they are given.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -193,15 +194,19 @@ def _in_tsv(folder: Path) -> int:
 def _in_trackio(folder: Path) -> int:
     found = 0
     for path in folder.glob("*.db"):
-        with sqlite3.connect(path) as database:
+        with (
+            sqlite3.connect(path) as database,
+            contextlib.suppress(sqlite3.OperationalError),
+        ):  # killed before its table
             for (content,) in database.execute("select metrics from metrics"):
                 found += len(json.loads(content))
     return found
 
 
 def _in_mlflow(folder: Path) -> int:
-    with sqlite3.connect(folder / "mlflow.db") as database:
+    with sqlite3.connect(folder / "mlflow.db") as database, contextlib.suppress(sqlite3.OperationalError):
         return int(database.execute("select count(*) from metrics").fetchone()[0])
+    return 0
 
 
 def _in_wandb(folder: Path) -> int:

@@ -25,7 +25,7 @@ def measure(options: Options) -> list[Figure]:
             if logger == "lived":
                 recover = [sys.executable, "-m", "lived_daemon.cli", "recover"]
                 subprocess.run(recover, env=env, capture_output=True, check=True, timeout=300)
-            kept = rounds.settled(logger, folder, count * NAMES)
+            kept = rounds.settled(logger, folder, count * NAMES, quiet=options.scaled(50, 15) / 10)
             size = bytes_on_disk(folder)
         lost = count * NAMES - kept
         figures.append(

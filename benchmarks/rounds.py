@@ -57,12 +57,14 @@ def place(options: Options) -> Iterator[tuple[str, dict[str, str]]]:
         packages = [str(_ROOT), *(os.path.join(_ROOT, name) for name in ("client", "daemon", "protocol"))]
         path = os.pathsep.join([*packages, *filter(None, [os.environ.get("PYTHONPATH")])])
         env = {**os.environ, "LIVED_HOME": home, "PYTHONPATH": path, "LIVED_IDLE_SECONDS": "600"}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
         env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         try:
             yield data, env
         finally:
-            stop = [sys.executable, "-m", "lived_daemon.cli", "stop"]
-            subprocess.run(stop, env=env, capture_output=True, check=False, timeout=300)
+            if os.path.isdir(home):
+                stop = [sys.executable, "-m", "lived_daemon.cli", "stop"]
+                subprocess.run(stop, env=env, capture_output=True, check=False, timeout=300)
 
 
 def run(function: str, options: Options, **arguments: Any) -> dict[str, Any]:
@@ -96,10 +98,10 @@ def in_turn(function: str, loggers: list[str], options: Options, **arguments: An
     return found
 
 
-def settled(logger: str, folder: str, expected: int, patience: float = 60.0) -> int:
-    """How many values are on disk when nothing comes any more."""
+def settled(logger: str, folder: str, expected: int, quiet: float, patience: float = 60.0) -> int:
+    """How many values are on disk when nothing has come for ``quiet`` seconds."""
     end, quiet_since, last = time.monotonic() + patience, time.monotonic(), -1
-    while (now := time.monotonic()) < end and now - quiet_since < 5.0 and last < expected:
+    while (now := time.monotonic()) < end and now - quiet_since < quiet and last < expected:
         found = values_on_disk(logger, folder)
         if found != last:
             last, quiet_since = found, now

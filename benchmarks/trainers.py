@@ -6,18 +6,23 @@ Times are nanoseconds unless the name says otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.loggers import LOGGERS, quiet
 
 clock = time.perf_counter_ns
+#: What everything that is drawn at random begins with.
+SEED = 0
 
 
 def _values(names: int, step: int) -> dict[str, float]:
@@ -33,43 +38,72 @@ def _percentiles(times: list[int]) -> dict[str, int]:
 # -- calls and steps ---------------------------------------------------------------------------------------------------
 
 
+class Floor:
+    """The least that a logger can do which keeps what it is given: all of it stays in a list, to the end."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, int, float]] = []
+        self.step = 0
+
+    def log_metric(self, name: str, value: float) -> None:
+        """Keep a metric."""
+        self.kept.append((name, self.step, value))
+
+    def next_step(self) -> None:
+        """The next one."""
+        self.step += 1
+
+
 def calls(folder: str, count: int) -> dict[str, Any]:
-    """One ``log_metric`` against one ``list.append`` of the same values behind the same kind of call, in turn."""
-    live = LOGGERS["lived"](folder).live  # type: ignore[attr-defined]
+    """One ``log_metric`` against the floor: blocks of 100 calls in turn, a step behind each, then calls one by one.
 
-    class Floor:
-        """What a logger would cost that kept everything in memory."""
-
-        def __init__(self) -> None:
-            self.kept: list[tuple[str, int, float]] = []
-            self.step = 0
-
-        def log_metric(self, name: str, value: float) -> None:
-            """Keep a metric."""
-            self.kept.append((name, self.step, value))
-
-    floor = Floor()
-    found: dict[str, list[int]] = {"floor": [], "log_metric": [], "clock": []}
-    name, block = "train/loss", 1000
-    for _ in range(max(1, count // block)):
-        for key, call in (("floor", floor.log_metric), ("log_metric", live.log_metric)):
-            times = found[key]
-            for number in range(block):
-                value = number / 3
+    Reading the clock costs as much as the floor, so a block is timed as a whole; the loop itself, timed in the same way
+    with nothing in it, is taken off. Each call has a value of its own, made before. Only the tail is of single calls,
+    less the median of two readings of the clock.
+    """
+    live, floor = LOGGERS["lived"](folder).live, Floor()  # type: ignore[attr-defined]
+    loggers: dict[str, Any] = {"floor": floor, "log_metric": live}
+    name, size = "train/loss", 100
+    live.log_metric(name, 0.0)
+    blocks: dict[str, list[float]] = {"loop": [], "floor": [], "log_metric": []}
+    for number in range(count // size):
+        values = [number + each / 3 for each in range(size)]
+        begun = clock()
+        for _ in values:
+            pass
+        blocks["loop"].append((clock() - begun) / size)
+        for key, logger in loggers.items():
+            call = logger.log_metric
+            begun = clock()
+            for value in values:
+                call(name, value)
+            blocks[key].append((clock() - begun) / size)
+            logger.next_step()
+    singles: dict[str, list[int]] = {"floor": [], "log_metric": [], "clock": []}
+    for number in range(count // size):
+        values = [number + each / 3 for each in range(size)]
+        for key, logger in loggers.items():
+            call, times = logger.log_metric, singles[key]
+            for value in values:
                 begun = clock()
                 call(name, value)
                 times.append(clock() - begun)
-        times = found["clock"]
-        for _ in range(block):
+            logger.next_step()
+        times = singles["clock"]
+        for _ in range(size):
             begun = clock()
             times.append(clock() - begun)
-        floor.kept.clear()
     live.end()
-    return {key: _percentiles(times) for key, times in found.items()}
+    loop, reading = _middle(blocks["loop"]), _middle(singles["clock"])
+    return {
+        key: {"median": _middle(blocks[key]) - loop}
+        | {part: time - reading for part, time in _percentiles(singles[key]).items() if part != "p50"}
+        for key in loggers
+    }
 
 
 def steps(folder: str, logger: str, count: int, names: int, seconds: float) -> dict[str, Any]:
-    """Every step of ``names`` metrics timed, for ``count`` steps or so many seconds."""
+    """Every step of ``names`` metrics timed, for ``count`` steps or so many seconds, but 400 at least."""
     made = LOGGERS[logger](folder)
     for step in range(3):  # whatever is made at first use
         made.log_step(step, _values(names, step))
@@ -81,7 +115,7 @@ def steps(folder: str, logger: str, count: int, names: int, seconds: float) -> d
         started = clock()
         made.log_step(step, values)
         times.append(clock() - started)
-        if started > end:
+        if started > end and len(times) >= 400:
             break
     looped, cpu = clock() - begun, time.process_time_ns() - cpu
     inside = sum(times)
@@ -90,6 +124,7 @@ def steps(folder: str, logger: str, count: int, names: int, seconds: float) -> d
     return {
         "steps": len(times),
         "times": times[:: max(1, len(times) // 3000)],
+        "survival": _survival(times),
         **_percentiles(times),
         "early": _middle(times[200:400]),
         "late": _middle(times[-200:]),
@@ -100,8 +135,17 @@ def steps(folder: str, logger: str, count: int, names: int, seconds: float) -> d
     }
 
 
-def _middle(times: list[int]) -> int:
+def _middle(times: list[Any]) -> Any:
     return sorted(times)[len(times) // 2] if times else 0
+
+
+def _survival(times: list[int]) -> list[tuple[int, float]]:
+    """What the slowest one took at least, the slowest two, ...: which share of all, so many to a decade."""
+    ordered, found, rank = sorted(times), [], 1.0
+    while rank <= len(ordered):
+        found.append((ordered[-int(rank)], int(rank) / len(ordered)))
+        rank = max(rank + 1, rank * 1.1)
+    return found
 
 
 def killed(folder: str, logger: str, count: int, names: int) -> dict[str, Any]:
@@ -119,15 +163,19 @@ def killed(folder: str, logger: str, count: int, names: int) -> dict[str, Any]:
 # -- a training loop ---------------------------------------------------------------------------------------------------
 
 
-def training(folder: str, logger: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """A loop of matrix products, of about a millisecond a step, with ten metrics a step and without, in turn."""
+def training(folder: str, logger: str, blocks: int, seconds: float) -> dict[str, Any]:
+    """A loop of matrix products, of about a millisecond a step, with ten metrics a step and without, block by block.
+
+    Of each two blocks now the one that logs is first and now the other, so that what changes on the machine meets both.
+    """
     import numpy as np
 
     made = LOGGERS[logger](folder)
-    left, right = np.random.default_rng(0).random((2, 400, 400), np.float32)
+    left, right = np.random.default_rng(SEED).random((2, 400, 400), np.float32)
     while (took := _product(left, right)) < 900_000:
         left = np.concatenate([left, left[:40]])
-    plain, logging, step = [], [], 0
+    found: dict[bool, list[float]] = {False: [], True: []}
+    step = 0
 
     def block(log: bool) -> float:
         nonlocal step
@@ -142,11 +190,11 @@ def training(folder: str, logger: str, rounds: int, seconds: float) -> dict[str,
         return (clock() - begun) / done
 
     block(True)
-    for _ in range(rounds):
-        plain.append(block(False))
-        logging.append(block(True))
+    for number in range(blocks):
+        for log in (number % 2 == 0, number % 2 == 1):
+            found[log].append(block(log))
     made.close()
-    return {"step": took, "plain": plain, "logging": logging}
+    return {"step": took, "plain": found[False], "logging": found[True]}
 
 
 def _product(left: Any, right: Any) -> int:
@@ -170,7 +218,7 @@ def rows(folder: str, logger: str, count: int, names: int) -> dict[str, Any]:
         made.log_step(step, _values(names, step))
     looped = clock() - begun
     made.close()
-    return {"rows": count // names * names, "loop": looped, "all": clock() - begun, "rss": _rss()}
+    return {"rows": count // names * names, "loop": looped, "all": clock() - begun}
 
 
 def many_names(folder: str, names: int, steps: int) -> dict[str, Any]:
@@ -220,25 +268,51 @@ def wire(folder: str, count: int) -> dict[str, Any]:
 # -- images and curves -------------------------------------------------------------------------------------------------
 
 
-def images(folder: str, logger: str, count: int) -> dict[str, Any]:
-    """Images of 500x500x3, one a step, and until all of them are encoded."""
-    import numpy as np
+def pictures(kind: str) -> list[Any]:
+    """Eight images of 500x500x3: ``noise``, the worst there is for PNG, or like a ``photo``.
 
+    A photograph is shades that change slowly, shapes on all scales, each fainter the finer it is, and the grain of a
+    sensor.
+    """
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(SEED)
+    if kind == "noise":
+        return list(random.integers(0, 256, (8, 500, 500, 3), np.uint8))
+
+    def shapes(size: int) -> Any:
+        small = Image.fromarray(random.integers(0, 256, (size, size, 3), np.uint8))
+        return np.asarray(small.resize((500, 500), Image.Resampling.BICUBIC), np.float32) / 255 - 0.5
+
+    octaves = {3: 160, 9: 70, 30: 24, 90: 9, 250: 4}
+    whole = [sum(depth * shapes(size) for size, depth in octaves.items()) for _ in range(8)]
+    return [np.clip(128 + each + random.normal(0, 1.2, each.shape), 0, 255).astype(np.uint8) for each in whole]
+
+
+def images(folder: str, logger: str, kind: str, count: int) -> dict[str, Any]:
+    """Images of 500x500x3, one a step, and until all of them are encoded; and the daemon's processor time for it."""
     made = LOGGERS[logger](folder)
     live = made.live  # type: ignore[attr-defined]
-    noise = np.random.default_rng(0).integers(0, 255, (8, 500, 500, 3), np.uint8)
-    smooth = np.linspace(0, 255, 500 * 500 * 3).astype(np.uint8).reshape(500, 500, 3)
-    pictures = [(smooth // 2 + each // 16).astype(np.uint8) for each in noise]
-    live.log_image("first.png", pictures[0])
+    drawn = pictures(kind)
+    live.log_image("first.png", drawn[0])
+    daemon = None
+    if logger == "lived":
+        live.flush()
+        daemon = _daemon()
     times = []
+    cpu = _processor_seconds(daemon) if daemon else time.process_time()
     begun = clock()
     for number in range(count):
         started = clock()
-        live.log_image(f"{number}.png", pictures[number % 8])
+        live.log_image(f"{number}.png", drawn[number % 8])
         times.append(clock() - started)
         live.next_step()
     made.close()
-    return {**_percentiles(times), "all": clock() - begun, "images": count}
+    whole = clock() - begun
+    cpu = (_processor_seconds(daemon) if daemon else time.process_time()) - cpu
+    size = sum(path.stat().st_size for path in Path(folder).glob("run/plots/images/*.png"))
+    return {**_percentiles(times), "all": whole, "images": count, "cpu": cpu, "bytes": size / (count + 1)}
 
 
 def curve(folder: str, logger: str, points: int) -> dict[str, Any]:
@@ -247,7 +321,7 @@ def curve(folder: str, logger: str, points: int) -> dict[str, Any]:
 
     made = LOGGERS[logger](folder)
     live = made.live  # type: ignore[attr-defined]
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(SEED)
     labels = random.integers(0, 2, points)
     predictions = np.clip(labels * 0.2 + random.random(points) * 0.8, 0, 1)
     live.log_sklearn_plot("roc", labels[:1000], predictions[:1000], name="first")
@@ -267,41 +341,75 @@ def curve(folder: str, logger: str, points: int) -> dict[str, Any]:
 
 
 def start(folder: str, logger: str) -> dict[str, Any]:
-    """Milliseconds until the module is imported, and until a run has begun."""
-    module = {"lived": "lived", "DVCLive": "dvclive"}[logger]
+    """Milliseconds until a run has begun, behind the import."""
+    __import__({"lived": "lived", "DVCLive": "dvclive"}[logger])
     begun = clock()
-    __import__(module)
-    imported = clock()
     made = LOGGERS[logger](folder)
     ready = clock()
     made.close()
-    return {"import": (imported - begun) / 1e6, "begin": (ready - imported) / 1e6}
+    return {"begin": (ready - begun) / 1e6}
 
 
-def memory(folder: str, seconds: float) -> dict[str, Any]:
-    """Resident bytes that the trainer gains over its imports at full rate, and those of the daemon, as they go."""
+def memory(folder: str, work: str, seconds: float, names: int = 10, most: int = sys.maxsize) -> dict[str, Any]:
+    """Resident bytes that the trainer gains over its imports, and those of the daemon, as they go until all is written.
+
+    ``work`` is ``metrics``, under so many names at full rate, or ``images``, fifty a second, up to ``most`` steps.
+    """
     import lived  # noqa: F401
     import zmq  # noqa: F401
 
+    drawn = pictures("photo") if work == "images" else []
     before = _rss()
     made = LOGGERS["lived"](folder)
+    live = made.live  # type: ignore[attr-defined]
     made.log_step(0, _values(10, 0))
-    made.live.flush()  # type: ignore[attr-defined]
-    pid = _daemon()
-    trainer, daemon, step = [], [], 0
-    end, next_look = time.monotonic() + seconds, 0.0
-    while (now := time.monotonic()) < end:
-        step += 1
-        made.log_step(step, _values(10, step))
-        if now > next_look:
-            next_look = now + seconds / 20
-            trainer.append(_rss() - before)
-            daemon.append(_rss(pid))
-    made.close()
-    return {"trainer": trainer, "daemon": daemon, "after": _rss(pid), "rows": step * 10}
+    live.flush()
+    step, end = 0, time.monotonic() + seconds
+    with _watched(before, seconds / 40) as found:
+        while time.monotonic() < end and step < most:
+            step += 1
+            if work == "images":
+                live.log_image(f"{step}.png", drawn[step % 8])
+                live.next_step()
+                time.sleep(0.02)
+            else:
+                made.log_step(step, _values(names, step))
+        made.close()
+    return {**found, "steps": step, "rows": step * names}
+
+
+@contextlib.contextmanager
+def _watched(before: int, seconds: float) -> Iterator[dict[str, list[int]]]:
+    """Look now and then, in a thread of its own, and once at the end."""
+    pid, over = _daemon(), threading.Event()
+    found: dict[str, list[int]] = {"trainer": [], "daemon": []}
+
+    def look() -> None:
+        while True:
+            last = over.is_set()
+            found["trainer"].append(_rss() - before)
+            found["daemon"].append(_rss(pid))
+            if last:
+                return
+            over.wait(seconds)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has taken of the processor, and those that it has begun and that are gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss(pid: int | str = "self") -> int:
+    """Resident bytes that no file backs."""
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
         lines = {line.partition(":")[0]: line.split() for line in status}
     # What is mapped from files (the journal's own pages are) goes back to the disk when memory is short.

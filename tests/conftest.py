@@ -6,12 +6,15 @@ import glob
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # How long an example takes says more of the machine than of the code; a failing one prints how to have it again.
 settings.register_profile("lived", deadline=None, print_blob=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from lived_protocol import frames
 
-from lived.journal import Entry, Journal
+from lived.journal import Body, Entry, Journal
 from lived.numbers import Key
 from lived.room import Claim
 
@@ -71,7 +71,7 @@ class BlockingJournal(Journal):
             return
         self._wait(entry)
 
-    def append(self, body: bytes, kind: str, media: bool = False) -> None:
+    def append(self, body: Body, kind: str, media: bool = False) -> None:
         """As :meth:`Journal.append`, and wait for room."""
         try:
             super().append(body, kind, media)
@@ -103,6 +103,7 @@ class BlockingJournal(Journal):
             super().append_deferred()
         except NoRoomYetError as exc:
             self._deferred.appendleft(exc.entry)
+        self.check()
         self.prepare()
 
     def _wait(self, entry: Entry) -> None:
@@ -139,7 +140,7 @@ class BlockingJournal(Journal):
         return rolled
 
     def _have_no_room(self, entry: Entry) -> None:
-        body, *_ = entry
+        body, kind, media = entry
         if not self._is_worth_waiting(frames.size_of(len(body))):
             super()._have_no_room(entry)
             return
@@ -148,7 +149,7 @@ class BlockingJournal(Journal):
             f"the journal in {self.folder} is full: calls wait for the daemon, up to {self._longest:g} s. "
             "Raise LIVED_JOURNAL_LIMIT, or log less",
         )
-        raise NoRoomYetError(entry)
+        raise NoRoomYetError((bytes(body), kind, media))  # others go on meanwhile, and may change what was logged
 
     def _is_worth_waiting(self, size: int) -> bool:
         """Whether room for ``size`` bytes may come.

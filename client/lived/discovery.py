@@ -7,7 +7,6 @@ a second lock, held while starting, lets one of many trainers do so. Nothing her
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import logging
 import os
@@ -38,6 +37,8 @@ _starters: dict[str, tuple[int, object]] = {}
 
 def addresses(home: str) -> list[str]:
     """The address of every daemon of ``home`` that runs; empty text for one that has not said it yet."""
+    import glob
+
     found = []
     for lock_path in glob.glob(os.path.join(glob.escape(home), "daemons", "*.lock")):
         if system.is_locked(lock_path):

@@ -22,6 +22,7 @@ from typing import Any
 from zlib import adler32, crc32
 
 from lived_protocol import events, frames, records, segments
+from lived_protocol.values import Gathered
 
 from lived import system
 from lived.drops import Drops
@@ -36,8 +37,10 @@ logger = logging.getLogger("lived")
 BASE_SECONDS = 30.0
 #: With many metrics a segment has so many bytes for each, up to so many in all.
 BYTES_PER_METRIC, LARGEST_SEGMENT = 400, 16 * 1024**2
+#: An event's body, or what it is to be gathered from within the call.
+Body = bytes | Gathered
 #: An event's body, its kind, and whether it is media.
-Entry = tuple[bytes, str, bool]
+Entry = tuple[Body, str, bool]
 #: Kinds that a stream cannot do without.
 _NEEDED = ("Open", "End")
 
@@ -74,7 +77,7 @@ class Journal:
         self._spare: Segment | None = None
         self._warned: set[str] = set()
         self._closed = False
-        self._successor: Callable[[bytes, str, bool], None] | None = None
+        self._successor: Callable[[Body, str, bool], None] | None = None
         with contextlib.suppress(OSError):  # a folder that cannot be made shows as a segment that cannot be had
             system.private_folder(folder)
         self.drops = Drops(folder)
@@ -166,10 +169,10 @@ class Journal:
             self.append_deferred()
 
     @takes
-    def append(self, body: bytes, kind: str, media: bool = False) -> None:
+    def append(self, body: Body, kind: str, media: bool = False) -> None:
         """Append one event's body; ``kind`` names it where it has to be dropped, ``media`` lets that happen early."""
         if not self._exclusion.do(self._append_locked, body, kind, media):
-            self._deferred.append((body, kind, media))
+            self._deferred.append((bytes(body), kind, media))
         elif self._deferred:
             self.append_deferred()
 
@@ -220,7 +223,7 @@ class Journal:
             self._adopt(self._segments[-1])
         return not self.drops.untold and self._has_room(size, Claim.ANY)
 
-    def _append_locked(self, body: bytes, kind: str, media: bool) -> None:
+    def _append_locked(self, body: Body, kind: str, media: bool) -> None:
         if self._closed:
             if self._successor is not None:
                 self._successor(body, kind, media)
@@ -236,10 +239,13 @@ class Journal:
         else:
             self._store_frame(body)
 
-    def _store_frame(self, body: bytes) -> None:
+    def _store_frame(self, body: Body) -> None:
         offset, end = self._offset, self._offset + frames.size_of(len(body))
-        self._view[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
-        self._view[offset + 8 : end] = body
+        if isinstance(body, Gathered):
+            self._store_gathered(offset, body)
+        else:
+            self._view[offset : offset + 8] = frames.HEADER.pack(len(body), crc32(body))
+            self._view[offset + 8 : end] = body
         self._commit(end)
 
     def _store(self, data: bytes) -> None:
@@ -251,6 +257,11 @@ class Journal:
     def _commit(self, end: int) -> None:
         self._offset = end
         self._words[COMMITTED_WORD] = end - segments.HEAD_SIZE
+
+    def _store_gathered(self, offset: int, body: Gathered) -> None:
+        """Store a large frame: its body straight from where it is, then its header."""
+        self._segments[-1].store(offset + frames.HEADER_SIZE, body.parts)
+        self._view[offset : offset + frames.HEADER_SIZE] = self._segments[-1].header(offset, len(body))
 
     # -- segments ------------------------------------------------------------------------------------------------------
 
@@ -322,7 +333,13 @@ class Journal:
         """What there is to do when there is time. Called by the shipper, which is the only reader."""
         if self._deferred:
             self.append_deferred()
+        self.check()
         self.prepare()
+
+    def check(self) -> None:
+        """Give the large frames that were stored in a hurry the checks of their whole bodies."""
+        for segment in list(self._segments):
+            segment.check()
 
     def prepare(self) -> None:
         """Have the next segment ready, so that no call has to make one, and give back the memory of full ones."""
@@ -425,11 +442,11 @@ class Journal:
             self._room.give_back(segment)
             done.append(segment)
 
-    def hand_over(self, successor: Callable[[bytes, str, bool], None]) -> None:
+    def hand_over(self, successor: Callable[[Body, str, bool], None]) -> None:
         """Take nothing more: what is appended from now on goes to ``successor``."""
         self._always(self._hand_over_locked, successor)
 
-    def _hand_over_locked(self, successor: Callable[[bytes, str, bool], None]) -> None:
+    def _hand_over_locked(self, successor: Callable[[Body, str, bool], None]) -> None:
         if self.drops.untold and not self._closed:  # behind the end, other threads have gone on
             self._tell_drops(Claim.ALWAYS)
         self._successor = successor
@@ -449,6 +466,7 @@ class Journal:
         """
         if self._exclusion.is_inside():
             nowhere = memory_segment(0, len(self._view), self.producer)
+            self._segments[-1].divert(nowhere.map)
             self._segments, self._view, self._words = [nowhere], nowhere.view, nowhere.words
             self.folder, self._spare = os.devnull, None
             self._warned.add("disk")

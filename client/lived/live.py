@@ -353,8 +353,10 @@ class Live:
 
     def _declare_metric(self, name: str) -> None:
         _check(name, ".tsv")
-        parts = name.split("/")
-        folders = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        folders: list[str] = []
+        if name.rpartition("/")[0] not in self._metric_folders:  # else it is known as one, and those above it are
+            parts = name.split("/")
+            folders = ["/".join(parts[:count]) for count in range(1, len(parts))]
         for other in folders:
             if other in self._metric_names:
                 raise InvalidNameError(

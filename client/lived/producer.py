@@ -8,6 +8,7 @@ nobody is sending from one whose trainer lives.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import time
@@ -17,7 +18,6 @@ from typing import Any
 from lived_protocol import PROTOCOL_VERSION, events, hello, messages, places
 
 from lived import system
-from lived.blocking import BlockingJournal
 from lived.error import DaemonUnavailableError
 from lived.journal import Journal
 from lived.room import MEDIA_SHARE
@@ -53,6 +53,8 @@ class Producer:
         """A journal that does what was chosen for when it is full."""
         limit, overflow = self._settings.journal_limit, self._settings.overflow
         if overflow == "block":
+            from lived.blocking import BlockingJournal
+
             wait = self._settings.overflow_wait
             return BlockingJournal(self.folder, identity, limit, SEGMENT_SIZE, wait, self._is_served)
         share = MEDIA_SHARE if overflow == "drop-media" else 1.0
@@ -79,8 +81,6 @@ class Producer:
             os.mkdir(self.folder, 0o700)
             lock = system.FileLock.acquire(os.path.join(self.folder, "lock"))
             temporary = os.path.join(self.folder, "producer.json.tmp")
-            import json
-
             meant = {} if self._settings.local else {hello.ENDPOINT: self._settings.endpoint}
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump({**run, hello.FORMAT: PROTOCOL_VERSION, **meant}, file)
@@ -103,7 +103,7 @@ class Producer:
     def append(self, event: events.Event, default: Callable[[Any], Any] | None = None) -> None:
         """Append ``event`` to the journal."""
         kind = type(event)
-        self.journal.append(events.encode(event, default), kind.__name__, media=kind in events.MEDIA)
+        self.journal.append(events.gather(event, default), kind.__name__, media=kind in events.MEDIA)
 
     def flush(self, timeout: float | None, report: bool = False, waiting: Waiting | None = None) -> None:
         """Return when everything appended so far is in the tree.

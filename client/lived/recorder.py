@@ -18,6 +18,7 @@ from lived_protocol import events, messages
 
 from lived import fork
 from lived.error import DaemonUnavailableError
+from lived.journal import Body
 from lived.numbers import Key
 from lived.producer import Producer
 from lived.settings import Settings
@@ -147,7 +148,7 @@ class Recorder:
             finally:
                 producer.finish(delete=complete and not producer.behind)
 
-    def _append_later(self, body: bytes, kind: str, media: bool) -> None:
+    def _append_later(self, body: Body, kind: str, media: bool) -> None:
         """Another thread was about to append to a journal that has ended: into the next one."""
         self.producer().journal.append(body, kind, media)
 

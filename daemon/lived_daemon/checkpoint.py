@@ -1,7 +1,7 @@
 """Checkpoints: what a daemon must know to go on with a run exactly where another one stopped.
 
-A checkpoint is a cut through one run: the producers' positions, the length of each appended file at those positions,
-and the run's state at them. The file becomes the run's checkpoint by a rename, so there is always a whole one; its
+A checkpoint is a cut through one run: the producers' positions, the ledger of appended files at those positions, and
+the run's state at them. The file becomes the run's checkpoint by a rename, so there is always a whole one; its
 checksum tells a damaged one, which is set aside and said. A copy, never older than what was acknowledged, then does.
 """
 
@@ -17,18 +17,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from lived_protocol import PROTOCOL_VERSION, places, values
+from lived_protocol import places, values
 from lived_protocol.errors import InvalidEventError
 
 from lived_daemon import aside, system
+from lived_daemon.ledger import Ledger
 from lived_daemon.status import is_run, read_json
 from lived_daemon.writers.files import replace_in, sync_above, sync_file
 
 logger = logging.getLogger("lived_daemon")
 
+#: Of the format of this file.
+VERSION = 2
 _MAGIC = b"LIVEDCUT"
-#: positions, lengths, state, due, dvc, ended, receipt, readings
-_TYPES = (dict, dict, dict, list, dict, list, dict, dict)
+#: positions, ledger, state, due, dvc, ended, documents, readings
+_TYPES = (dict, list, dict, list, dict, list, dict, dict)
 _HEAD = struct.Struct("<8sHxxI")
 #: The log of files, see :mod:`lived_daemon.receipt`.
 FILES_LOG = "files.jsonl"
@@ -42,25 +45,26 @@ MAX_REMEMBERED = 200
 class Checkpoint:
     """One cut. ``positions`` maps a producer (hex) to the stream position behind its last applied event.
 
-    ``ended`` are the producers (hex) among them whose End is before that; ``receipt`` is what is known of the files;
-    ``readings`` what records of the others are read by from there on (:meth:`lived_protocol.records.Reading.dump`).
+    ``ended`` are the producers (hex) among them whose End is before that; ``documents`` is what the receipt knows of
+    those that are rewritten; ``readings`` what records of the other producers are read by from there on
+    (:meth:`lived_protocol.records.Reading.dump`).
     """
 
     positions: dict[str, int] = field(default_factory=dict)
-    lengths: dict[str, int] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
     state: dict[str, Any] = field(default_factory=dict)
     due: list[bool] = field(default_factory=list)
     dvc: dict[str, Any] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
-    receipt: dict[str, Any] = field(default_factory=dict)
+    documents: dict[str, Any] = field(default_factory=dict)
     readings: dict[str, Any] = field(default_factory=dict)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """The content of a checkpoint file."""
-    content = [checkpoint.positions, checkpoint.lengths, checkpoint.state, checkpoint.due, checkpoint.dvc]
-    body = values.pack([*content, checkpoint.ended, checkpoint.receipt, checkpoint.readings])
-    return _HEAD.pack(_MAGIC, PROTOCOL_VERSION, crc32(body)) + body
+    content = [checkpoint.positions, checkpoint.ledger.dump(), checkpoint.state, checkpoint.due, checkpoint.dvc]
+    body = values.pack([*content, checkpoint.ended, checkpoint.documents, checkpoint.readings])
+    return _HEAD.pack(_MAGIC, VERSION, crc32(body)) + body
 
 
 def decode(content: bytes) -> Checkpoint:
@@ -75,8 +79,8 @@ def decode(content: bytes) -> Checkpoint:
     body = content[_HEAD.size :]
     if magic != _MAGIC:
         raise ValueError("not a checkpoint")
-    if version != PROTOCOL_VERSION:
-        raise ValueError(f"written in version {version} of the format, this program reads {PROTOCOL_VERSION}")
+    if version != VERSION:
+        raise ValueError(f"written in version {version} of the format, this program reads {VERSION}")
     if crc32(body) != check:
         raise ValueError("its checksum does not match")
     try:
@@ -85,18 +89,16 @@ def decode(content: bytes) -> Checkpoint:
         raise ValueError(str(exc)) from exc
     if not isinstance(fields, list) or tuple(map(type, fields)) != _TYPES:
         raise ValueError("its fields are not those of a checkpoint")
-    made = Checkpoint(*fields)
+    positions, ledger, *others = fields
+    made = Checkpoint(positions, Ledger.load(ledger), *others)
     _check(made)
     return made
 
 
 def _check(made: Checkpoint) -> None:
-    for what, numbers in (("position", made.positions), ("length", made.lengths)):
-        for name, number in numbers.items():
-            if type(name) is not str or type(number) is not int or number < 0:
-                raise ValueError(f"{number!r} is no {what} of {name!r}")
-    if any(path.startswith("/") or ".." in path.split("/") for path in made.lengths):
-        raise ValueError("it speaks of files that are not in the run's directory")
+    for name, number in made.positions.items():
+        if type(name) is not str or type(number) is not int or number < 0:
+            raise ValueError(f"{number!r} is no position of {name!r}")
     if len(made.due) > 4 or any(type(due) is not bool for due in made.due):
         raise ValueError("what it says is due is no document")
     if any(type(producer) is not str for producer in made.ended):

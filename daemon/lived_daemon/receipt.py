@@ -1,18 +1,12 @@
 """The receipt of a run: what its producers were acknowledged for, kept outside the tree to hold the tree against.
 
-What always holds: a receipt speaks of what is in the tree for good. Appended files are in the checkpoint, beside the
-lengths that they have there: so many rows and bytes with such a checksum, from such an offset on. Files that are
-replaced whole are lines of a log beside the checkpoint, each with its size and digest, appended before the checkpoint
-that covers them; the last line on a path holds. A daemon that was killed in between writes the same files, and the same
-lines, again. The documents that are rewritten all the time are in the checkpoint too, for the log would grow with them.
+What always holds: a receipt speaks of what is in the tree for good. Appended files are in the checkpoint, see
+:mod:`lived_daemon.ledger`. Files that are replaced whole are lines of a log beside the checkpoint, each with its size
+and digest, appended before the checkpoint that covers them; the last line on a path holds. A daemon that was killed in
+between writes the same files, and the same lines, again. The documents that are rewritten all the time are in the
+checkpoint too, for the log would grow with them.
 
-Decisions:
-
-1. The checksum of rows is a CRC-32, since it can be carried on from one append to the next and costs a fraction of
-   formatting them. It tells damage and loss; it is no proof against somebody who forges a file.
-2. Files have a BLAKE2b digest of 16 bytes.
-3. A file that somebody else has changed in the middle of a run is vouched for from there on only, and how many rows had
-   been written before is remembered.
+Files have a BLAKE2b digest of 16 bytes.
 """
 
 from __future__ import annotations
@@ -22,9 +16,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
-from zlib import crc32
 
 _DIGEST_SIZE = 16
 _CHUNK = 1 << 20
@@ -62,68 +54,21 @@ class Noted(NamedTuple):
     producer: str
 
 
-@dataclass
-class Appended:
-    """Rows appended to one file: ``rows`` of them behind the offset ``base``, their bytes having the CRC-32 ``check``.
-
-    ``before`` is how many rows the run had written when somebody else changed the file: they are not vouched for.
-    """
-
-    base: int
-    rows: int = 0
-    check: int = 0
-    before: int = 0
-
-
 class Receipt:
-    """What one run has written, as it is written. :meth:`dump` is what a checkpoint keeps of it.
+    """What one run has written whole, as any thread writes it. :meth:`dump` is what a checkpoint keeps of it.
 
-    Rows are told by the run's own thread, files by any.
+    ``documents`` are those of an earlier dump: by path, size and digest.
     """
 
-    def __init__(self, kept: dict[str, Any] | None = None) -> None:
-        kept = kept or {}
-        self._rows = {path: Appended(*entry) for path, entry in kept.get("rows", {}).items()}
-        self._producers: dict[str, dict[str, int]] = {
-            producer: dict(counts) for producer, counts in kept.get("producers", {}).items()
-        }
-        self._documents: dict[str, list[Any]] = dict(kept.get("documents", {}))
+    def __init__(self, documents: dict[str, list[Any]] | None = None) -> None:
+        self._documents = dict(documents or {})
         self._noted: list[Noted] = []
         self._lock = threading.Lock()
 
-    def dump(self) -> dict[str, Any]:
-        """Everything but the files, which are in the log."""
-        rows = {path: [one.base, one.rows, one.check, one.before] for path, one in self._rows.items()}
+    def dump(self) -> dict[str, list[Any]]:
+        """The documents: the files are in the log."""
         with self._lock:
-            documents = dict(self._documents)
-        return {
-            "rows": rows,
-            "producers": {producer: dict(counts) for producer, counts in self._producers.items()},
-            "documents": documents,
-        }
-
-    # -- rows ----------------------------------------------------------------------------------------------------------
-
-    def appended(self, path: str, at: int, data: bytes, rows: int) -> None:
-        """``data``, which is ``rows`` rows, now stands in the file ``path`` from the offset ``at`` on."""
-        known = self._rows.get(path)
-        if known is None:
-            known = self._rows[path] = Appended(at)
-        known.rows += rows
-        known.check = crc32(data, known.check)
-
-    def changed(self, path: str, size: int) -> None:
-        """Somebody else has changed the file ``path``, which has ``size`` bytes now."""
-        known = self._rows.get(path)
-        if known is not None:
-            self._rows[path] = Appended(size, before=known.before + known.rows)
-
-    def count(self, producer: bytes, name: str, rows: int) -> None:
-        """``rows`` rows of the metric ``name`` were ``producer``'s."""
-        counts = self._producers.setdefault(producer.hex(), {})
-        counts[name] = counts.get(name, 0) + rows
-
-    # -- files ---------------------------------------------------------------------------------------------------------
+            return dict(self._documents)
 
     def replaced(self, path: str, content: bytes, producer: bytes) -> None:
         """The file ``path`` has ``content``, for good unless it is replaced again."""

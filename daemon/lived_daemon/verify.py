@@ -23,9 +23,11 @@ from zlib import crc32
 from lived_protocol import places
 
 from lived_daemon import checkpoint
-from lived_daemon.receipt import Appended, Noted, below, decode_log, digest_of, files_below
+from lived_daemon.ledger import Appended
+from lived_daemon.receipt import Noted, below, decode_log, digest_of, files_below
 from lived_daemon.status import read_json
 from lived_daemon.writers.clearing import OUTPUTS
+from lived_daemon.writers.rows import metric_of
 
 _CHUNK = 1 << 20
 #: What is half written, for ever if it is there after a run.
@@ -46,7 +48,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Kept:
-    """What the daemon kept of one run: ``lengths`` of the files with rows, and the receipt's three parts."""
+    """What the daemon kept of one run: its ledger's ``lengths``, ``rows`` and ``producers``, and its receipt."""
 
     run_id: str
     directory: str
@@ -185,8 +187,6 @@ def _read(home: str, status: dict[str, Any]) -> Kept:
         if os.path.exists(path):
             with open(path, "rb") as file:
                 files, cleared = decode_log(file.read())
-        receipt = cut.receipt
-        rows = {name: Appended(*entry) for name, entry in receipt.get("rows", {}).items()}
     except (OSError, ValueError, TypeError) as exc:
         raise UnverifiableError(f"the receipt of run {status.get('id')} cannot be read: {path}: {exc}") from exc
     run = cut.state.get("run", {})
@@ -196,10 +196,10 @@ def _read(home: str, status: dict[str, Any]) -> Kept:
         str(status.get("state")),
         int(status.get("opened") or 0),
         bool(run.get("resume") or run.get("continues")),
-        cut.lengths,
-        rows,
-        receipt.get("producers", {}),
-        receipt.get("documents", {}),
+        cut.ledger.lengths,
+        cut.ledger.rows,
+        cut.ledger.producers,
+        cut.documents,
         files,
         cleared,
     )
@@ -207,14 +207,22 @@ def _read(home: str, status: dict[str, Any]) -> Kept:
 
 def _shown(kept: Kept) -> dict[str, Any]:
     files = Counter(one.producer for one in kept.files.values())
+    rows = {producer: _by_name(counts) for producer, counts in kept.producers.items()}
     return {
         "id": kept.run_id,
         "state": kept.state,
         "producers": [
-            {"producer": producer, "rows": kept.producers.get(producer, {}), "files": files[producer]}
+            {"producer": producer, "rows": rows.get(producer, {}), "files": files[producer]}
             for producer in sorted({*kept.producers, *files} - {""})
         ],
     }
+
+
+def _by_name(counts: dict[str, int]) -> Counter[str]:
+    names: Counter[str] = Counter()
+    for path, rows in counts.items():
+        names[metric_of(path)] += rows
+    return names
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class Image(NamedTuple):
     name: str
     form: str
     info: dict[str, Any]
-    data: bytes
+    data: bytes | memoryview
 
 
 class Plot(NamedTuple):
@@ -225,6 +225,11 @@ MEDIA = (Image, Plot, Curve, Media)
 def encode(event: Event, default: Callable[[Any], Any] | None = None) -> bytes:
     """The body of the frame of ``event``."""
     return values.pack([_NUMBERS[type(event)], *event], default)
+
+
+def gather(event: Event, default: Callable[[Any], Any] | None = None) -> bytes | values.Gathered:
+    """As :func:`encode`, but large data stay where they are, until they are copied into a journal."""
+    return values.gather([_NUMBERS[type(event)], *event], default)
 
 
 def decode(body: bytes | memoryview) -> Event:

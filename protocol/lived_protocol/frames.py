@@ -11,7 +11,7 @@ import re
 import struct
 from zlib import crc32
 
-from lived_protocol import records
+from lived_protocol import records, samples
 from lived_protocol.errors import DamagedFrameError
 
 HEADER = struct.Struct(">II")
@@ -76,7 +76,7 @@ def cut(
         if end > size:
             break
         body = view[offset + HEADER_SIZE : end]
-        if length == 0 or crc32(body) != check:
+        if length == 0 or not samples.is_sound(body, check):
             raise DamagedStreamError(position + offset, "its checksum does not match", pieces, offset)
         pieces.append((position + end, body))
         offset = end
@@ -101,7 +101,7 @@ def is_whole(buffer: bytes | memoryview, offset: int) -> bool:
         return records.is_record(view, offset)
     length, check = HEADER.unpack_from(view, offset)
     body = view[offset + HEADER_SIZE : offset + size_of(length)]
-    return bool(length) and len(body) == length and crc32(body) == check
+    return bool(length) and len(body) == length and samples.is_sound(body, check)
 
 
 def resync(buffer: bytes | memoryview, start: int) -> int | None:

@@ -6,6 +6,8 @@ the daemon checks again, with this one function.
 
 from __future__ import annotations
 
+import re
+
 from lived_protocol.errors import InvalidNameError
 
 #: Longest name, in bytes of UTF-8.
@@ -14,6 +16,8 @@ MAX_NAME_BYTES = 1024
 MAX_COMPONENT_BYTES = 255
 #: Longest id of a run, in bytes of UTF-8: a folder is called ``{directory}@{run id}``.
 MAX_RUN_ID_BYTES = 128
+#: What most names are: of plain characters, no component of which begins with a dot.
+_plain = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*").fullmatch
 
 
 def check_name(name: object, suffix: str = "") -> str:
@@ -28,6 +32,8 @@ def check_name(name: object, suffix: str = "") -> str:
     """
     if not isinstance(name, str):
         raise InvalidNameError(f"a name must be a str, not {type(name).__name__}: {name!r}")
+    if len(name) + len(suffix) <= MAX_COMPONENT_BYTES and _plain(name):
+        return name  # as the rest would find, which costs several times as much
     problem = _problem(name, suffix)
     if problem is not None:
         shown = name if len(name) <= 80 else name[:77] + "..."

@@ -58,7 +58,8 @@ class Session:
             return self._cut(fresh)
         self._rest += fresh
         if self._whole():
-            return self._cut(bytes(self._rest))
+            held, self._rest = self._rest, bytearray()
+            return self._cut(memoryview(held))
         if self._doubtful and len(self._rest) >= self._next_search:
             if len(self._rest) > _SEARCHED_EACH_TIME:
                 self._next_search = len(self._rest) * 3 // 2

@@ -7,11 +7,13 @@ fills it from whatever the trainer holds, the daemon turns it into a real array.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
 
+from lived_protocol import samples
 from lived_protocol.errors import InvalidEventError
 
 EXT_INTEGER = 1  # an integer past 64 bits, as ASCII decimal digits
@@ -25,12 +27,28 @@ class Array(NamedTuple):
     """An n-dimensional array in C order, as numpy's array interface describes one.
 
     ``dtype`` is a numpy type string with its byte order (``"<f4"``), ``shape`` the lengths of the axes (empty for a
-    scalar), ``data`` the elements.
+    scalar), ``data`` the elements; in a trainer, they may be the user's own, as a view of bytes.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    data: bytes
+    data: bytes | memoryview
+
+
+class Gathered:
+    """Bytes that lie in ``parts``, one behind the other; they are only copied where they go."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        self.parts = parts
+        self.size = sum(map(len, parts))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
 
 
 class _Encoder:
@@ -38,6 +56,7 @@ class _Encoder:
 
     def __init__(self) -> None:
         self.default: Callable[[Any], Any] | None = None
+        self.left: _Left | None = None
         # strict_types: a subclass (an enum, a numpy float) must not lose its type in silence, so it goes to _unknown.
         self.packer = msgpack.Packer(default=self._unknown, strict_types=True, use_bin_type=True)
 
@@ -46,14 +65,18 @@ class _Encoder:
         del self.packer
 
     def _unknown(self, obj: Any) -> Any:
-        encoded = _extend(obj, self.default)
+        encoded = self._extend(obj)
         if encoded is not None:
             return encoded
         if self.default is not None:
             known = self.default(obj)
-            encoded = _extend(known, self.default)  # msgpack does not ask again about what it is given here
+            encoded = self._extend(known)  # msgpack does not ask again about what it is given here
             return known if encoded is None else encoded
         raise TypeError(f"cannot encode {type(obj).__name__}")
+
+    def _extend(self, obj: Any) -> Any:
+        place = None if self.left is None else self.left.leave(obj)
+        return _extend(obj, self.default) if place is None else place
 
 
 #: Encoders not in use; taking from and adding to a list is atomic, so threads and signal handlers may share it.
@@ -64,22 +87,82 @@ _LARGE = 1 << 20
 
 def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
     """Encode ``value``. ``default`` turns an unknown object into one that can be encoded, or raises TypeError."""
+    return _pack(value, default, None)
+
+
+def _pack(value: Any, default: Callable[[Any], Any] | None, left: _Left | None) -> bytes:
     try:
         encoder = _free.pop()
     except IndexError:
         encoder = _Encoder()
-    encoder.default = default
+    encoder.default, encoder.left = default, left
     try:
         encoded: bytes = encoder.packer.pack(value)
     except BaseException:
         encoder.let_go()
         raise
     if len(encoded) < _LARGE:
-        encoder.default = None
+        encoder.default = encoder.left = None
         _free.append(encoder)
     else:
         encoder.let_go()
     return encoded
+
+
+#: Data of so many bytes are not copied when an event is gathered, if msgpack can hold them at all.
+BULK, _MOST = samples.LARGE, 2**32 - 4096
+
+
+class _Bulk(NamedTuple):
+    """Bytes that are to be left out."""
+
+    data: bytes | memoryview
+
+
+class _Left:
+    """What is left out of a value that is packed, with a mark in its place."""
+
+    def __init__(self, number: int) -> None:
+        self._mark = msgpack.ExtType(0, number.to_bytes(16, "big"))
+        self.mark: bytes = msgpack.packb(self._mark)
+        #: In the order in which the marks stand, as msgpack asks for them.
+        self.found: list[list[bytes | memoryview]] = []
+
+    def leave(self, obj: Any) -> Any:
+        """The mark, if ``obj`` is left out, or else None."""
+        if type(obj) is _Bulk:
+            parts = [_head(b"\xc6", len(obj.data)), obj.data]
+        elif type(obj) is Array and BULK <= len(obj.data) < _MOST:
+            inner = b"\x93" + pack(obj.dtype) + pack(list(obj.shape)) + _head(b"\xc6", len(obj.data))
+            parts = [_head(b"\xc9", len(inner) + len(obj.data)) + bytes([EXT_ARRAY]) + inner, obj.data]
+        else:
+            return None
+        self.found.append(parts)
+        return self._mark
+
+
+def _head(kind: bytes, size: int) -> bytes:
+    return kind + size.to_bytes(4, "big")
+
+
+def gather(entries: Sequence[Any], default: Callable[[Any], Any] | None = None) -> bytes | Gathered:
+    """As :func:`pack` of a list of ``entries``, but large data among them, and in Arrays in them, are not copied."""
+    bulk = [_Bulk(one) if _is_bulk(one) else one for one in entries]
+    for number in itertools.count():
+        left = _Left(number)
+        between = _pack(bulk, default, left).split(left.mark)
+        if len(between) == len(left.found) + 1:  # else the data has such bytes too: with another mark, then
+            break
+    if not left.found:
+        return between[0]
+    parts: list[bytes | memoryview] = [between[0]]
+    for data, behind in zip(left.found, between[1:], strict=True):
+        parts += [*data, behind]
+    return Gathered(parts)
+
+
+def _is_bulk(value: Any) -> bool:
+    return type(value) in (bytes, memoryview) and BULK <= len(value) < _MOST
 
 
 def _extend(obj: Any, default: Callable[[Any], Any] | None) -> Any:

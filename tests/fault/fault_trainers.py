@@ -494,6 +494,40 @@ def forks_in_handler(directory: str, steps: str) -> None:
     live.end()
 
 
+def large_arrays(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An image, and labels and predictions, each of more than a hundred kilobytes."""
+    random = np.random.default_rng(number)
+    labels = random.integers(0, 2, 50_000)
+    return random.integers(0, 256, (400, 300, 3), np.uint8), labels, labels * 0.2 + random.random(50_000) * 0.8
+
+
+def log_large_and_die(directory: str, last: str) -> None:
+    """Log large arrays, change each one as soon as its call has returned, and be killed behind that of ``last``."""
+    live = Live(directory, report=None)
+    live.log_metric("loss", 0.0)
+    live.flush()
+    image, labels, predictions = large_arrays(int(last))
+    table = np.column_stack([labels, predictions])
+
+    def log_image() -> None:
+        live.log_image("image.png", image)
+        image.fill(0)
+
+    def log_curve() -> None:
+        live.log_sklearn_plot("roc", labels, predictions)
+        labels.fill(0)
+        predictions.fill(0.5)
+
+    def log_plot() -> None:
+        live.log_plot("table", table, x="0", y="1")
+        table.fill(0)
+
+    calls = [log_image, log_curve, log_plot]
+    for number in range(1, 4):
+        calls[(int(last) + number) % 3]()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 if __name__ == "__main__":
     function: Callable[..., None] = globals()[sys.argv[1]]
     function(*sys.argv[2:])

@@ -76,7 +76,7 @@ class Place:
             return content  # it is what the power cut has made of one
         size = checkpoint._HEAD.size
         body = self.bytes(content[size:])
-        return checkpoint._HEAD.pack(checkpoint._MAGIC, PROTOCOL_VERSION, crc32(body)) + body
+        return checkpoint._HEAD.pack(checkpoint._MAGIC, checkpoint.VERSION, crc32(body)) + body
 
     def fill(self, content: Content) -> None:
         """Make the disk."""

@@ -28,6 +28,7 @@ from fault_kit import (
 )
 from lived import Live
 from lived_daemon import checkpoint
+from lived_daemon.ledger import Ledger
 
 ROWS = 3_000
 
@@ -45,13 +46,13 @@ def _flipped(path: Path) -> None:
 
 def _other_version(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[8] = 2
+    content[8] = 1
     path.write_bytes(content)
 
 
 def _nonsense(path: Path) -> None:
     found = checkpoint.decode(path.read_bytes())
-    found.lengths = dict.fromkeys(found.lengths, -1)
+    found.ledger = Ledger({f"../{path}": length for path, length in found.ledger.lengths.items()})
     path.write_bytes(checkpoint.encode(found))
 
 

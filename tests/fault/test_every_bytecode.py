@@ -20,7 +20,8 @@ from left_journals import left_in
 from lived import journal as journal_module
 from lived import segment as segment_module
 from lived.journal import Journal
-from lived_protocol import events
+from lived_protocol import events, samples
+from lived_protocol.values import Gathered
 
 PRODUCER = bytes(range(16))
 #: Some metrics fill a segment, and a parameter is larger than one.
@@ -28,8 +29,16 @@ SEGMENT = 160
 #: Deaths that are real ones.
 DEATHS = 120
 
+#: Besides the appends themselves, what an append does in functions of their own.
+_STORING = {"_store", "_store_gathered", "store", "header"}
 _CODE = {journal_module.__file__, segment_module.__file__}
 _METRIC = events.MetricTemplate("loss", events.METRIC_PLOT)
+
+
+@pytest.fixture(autouse=True)
+def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is gathered in these stories counts as large."""
+    monkeypatch.setattr(samples, "LARGE", 16)
 
 
 class Story:
@@ -54,6 +63,8 @@ class Story:
         for number in range(24):
             if number == 13:
                 journal.append(_param(number, SEGMENT * 2), "Param")
+            elif number in (7, 10, 18):
+                journal.append(_gathered(number, SEGMENT * 2 if number == 10 else 40), "Param")
             elif number % 4 == 0:
                 journal.append_step(number)
             elif number % 4 == 1:
@@ -72,6 +83,11 @@ class Story:
 
 def _param(number: int, size: int) -> bytes:
     return events.encode(events.Params(1, number, {"text": "x" * size}))
+
+
+def _gathered(number: int, size: int) -> Gathered:
+    body = _param(number, size)
+    return Gathered([body[:-10], memoryview(body)[-10:]])
 
 
 def assert_whole(folder: Path, released: tuple[int, int], returned: int) -> None:
@@ -125,7 +141,7 @@ def test_between_any_two_bytecodes_all_that_returned_is_whole(tmp_path: Path) ->
     print(f"{max(visited.values()) + 1} moments")
     assert not wrong, f"{len(wrong)} moments, of which the first: " + "\n".join(wrong[:5])
     through = {"append_metric", "append_step", "_append_locked", "_roll", "_install", "prepare", "release", "discard"}
-    assert through | {"make_segment", "name_spare", "seal"} <= visited.keys()
+    assert through | {"make_segment", "name_spare", "seal", "store", "header", "check"} <= visited.keys()
     assert max(visited.values()) > 1000
 
 
@@ -198,7 +214,8 @@ def _fork_at(at: int, story: Story) -> bool:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal count, pid
-        if frame.f_code.co_filename != journal_module.__file__ or "append" not in frame.f_code.co_name:
+        code = frame.f_code
+        if code.co_filename not in _CODE or not ("append" in code.co_name or code.co_name in _STORING):
             return None
         if event == "line" and hasattr(story, "journal"):
             count += 1

@@ -23,6 +23,12 @@ def _image_array(live: Live) -> tuple[Callable[[], object], Check]:
     return lambda: array.fill(200), lambda run: pixel(run / "plots/images/array.png") == 3
 
 
+def _large_image(live: Live) -> tuple[Callable[[], object], Check]:
+    array = np.full((300, 300, 3), 3, np.uint8)
+    live.log_image("large.png", array)
+    return lambda: array.fill(200), lambda run: pixel(run / "plots/images/large.png") == (3, 3, 3)
+
+
 def _image_pil(live: Live) -> tuple[Callable[[], object], Check]:
     image = Image.new("L", (8, 8), 4)
     live.log_image("pil.png", image)
@@ -82,6 +88,18 @@ def _labels(live: Live) -> tuple[Callable[[], object], Check]:
     return mutate, lambda run: read_json(run / "plots/sklearn/confusion_matrix.json") == logged
 
 
+def _large_labels(live: Live) -> tuple[Callable[[], object], Check]:
+    labels, predictions = np.tile([0, 1], 10_000), np.ones(20_000)
+    live.log_sklearn_plot("confusion_matrix", labels, predictions)
+
+    def mutate() -> None:
+        labels.fill(7)
+        predictions.fill(7)
+
+    logged = [{"actual": "0", "predicted": "1.0"}, {"actual": "1", "predicted": "1.0"}] * 10_000
+    return mutate, lambda run: read_json(run / "plots/sklearn/confusion_matrix.json") == logged
+
+
 def _scalar(live: Live) -> tuple[Callable[[], object], Check]:
     array = np.array(1.5)
     live.log_metric("scalar", array)
@@ -97,7 +115,20 @@ def _summary(live: Live) -> tuple[Callable[[], object], Check]:
 
 
 @pytest.mark.parametrize(
-    "log", [_image_array, _image_pil, _image_file, _params, _points, _frame, _labels, _scalar, _summary]
+    "log",
+    [
+        _image_array,
+        _large_image,
+        _image_pil,
+        _image_file,
+        _params,
+        _points,
+        _frame,
+        _labels,
+        _large_labels,
+        _scalar,
+        _summary,
+    ],
 )
 def test_what_was_logged_is_what_it_was_at_the_call(
     log: Callable[[Live], tuple[Callable[[], object], Check]], here: Path, lived_home: Path

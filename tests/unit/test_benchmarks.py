@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import struct
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import __main__ as command
-from benchmarks import loggers, rounds
+from benchmarks import call, loggers, rounds, trainers, wire
 from benchmarks.rounds import Figure
 
 
@@ -53,6 +55,87 @@ def test_what_is_saved_has_a_table_a_question(tmp_path: Path, monkeypatch: pytes
     assert "| it | 2x | at most 4x | yes |" in text
     assert (text.startswith("above\n"), text.endswith("below\n"), "old" in text) == (True, True, False)
     assert command.load() == {"call": {"it": 2.0}}
+
+
+@pytest.mark.parametrize(("ratio", "code"), [(2.4, 0), (2.6, 1)])
+def test_the_command_fails_where_a_ratio_is_worse_than_the_saved_one(
+    ratio: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--check`` alone changes no saved run; ``--json`` writes this one, and what it was measured with."""
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    saved = json.dumps({"results": {"call": [{"what": "it: 40 ns", "ratio": 2.0}]}})
+    (tmp_path / "latest.json").write_text(saved, encoding="utf-8")
+    monkeypatch.setattr(call, "measure", lambda _: [Figure("it: 50 ns", "", ratio=ratio)])
+    made = tmp_path / "this.json"
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "call", "--check", "--no-peers", "--json", str(made)])
+    assert command.main() == code
+    said = "worse than the last saved run: call: it: 50 ns: 1.30x (2.6, it was 2)"
+    assert (said in capsys.readouterr().out) == bool(code)
+    assert (tmp_path / "latest.json").read_text(encoding="utf-8") == saved
+    found = json.loads(made.read_text(encoding="utf-8"))
+    assert found["results"]["call"][0]["ratio"] == ratio
+    assert {"lived", "processor", "disk", "seed"} <= found["machine"].keys()
+
+
+def test_a_question_that_fails_costs_no_other_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and the command fails at the end."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("first line\nno such table")
+
+    monkeypatch.setattr(call, "measure", fail)
+    monkeypatch.setattr(wire, "measure", lambda _: [Figure("it", "20 bytes")])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "call", "wire", "--no-peers"])
+    shown: dict[str, list[Figure]] = {}
+    monkeypatch.setattr(command, "show", lambda question, figures, _: shown.update({question: figures}))
+    assert command.main() == 1
+    assert [(one.what, one.value) for one in shown["call"]] == [(command.FAILED, "no such table")]
+    assert [one.value for one in shown["wire"]] == ["20 bytes"]
+
+
+def test_what_was_killed_before_it_had_a_table_has_kept_nothing(tmp_path: Path) -> None:
+    """An empty database is none of a reader's faults."""
+    sqlite3.connect(tmp_path / "run.db").execute("pragma user_version = 1").connection.close()
+    sqlite3.connect(tmp_path / "mlflow.db").execute("pragma user_version = 1").connection.close()
+    assert [loggers.values_on_disk(name, str(tmp_path)) for name in ("trackio", "MLflow")] == [0, 0]
+
+
+def test_every_question_is_a_file() -> None:
+    """Its first line asks it."""
+    folder = Path(command.__file__).parent
+    for question in command.QUESTIONS:
+        first = (folder / f"{question}.py").read_text(encoding="utf-8").splitlines()[0]
+        assert first.startswith('"""')
+        assert first.endswith('?"""'), question
+
+
+def test_the_floor_keeps_all_that_it_is_given() -> None:
+    """Memory that is used again would be warm, which a logger's is not."""
+    floor = trainers.Floor()
+    for step in range(1000):
+        floor.log_metric("loss", step / 3)
+        floor.next_step()
+    assert floor.kept == [("loss", step, step / 3) for step in range(1000)]
+
+
+def test_a_survival_curve_begins_with_the_slowest_step_and_ends_with_all() -> None:
+    """Every one of the slowest is there, and fewer and fewer of the others."""
+    found = trainers._survival(list(range(1, 1001)))
+    assert found[:3] == [(1000, 0.001), (999, 0.002), (998, 0.003)]
+    assert all(time == 1001 - round(share * 1000) for time, share in found)
+    assert len(found) < 80
+    assert found[-1][1] > 0.9
+
+
+def test_plots_show_each_logger(tmp_path: Path) -> None:
+    """Over the length of a run, and how often a step takes how long; runs may be of any length."""
+    pytest.importorskip("matplotlib")
+    from benchmarks.drawing import draw
+
+    short = {"steps": 3, "times": [1000, 2000, 3000], "survival": [(3000, 0.3), (1000, 1.0)]}
+    long = {"steps": 9000, "times": [900] * 3000, "survival": [(900, 1.0)]}
+    draw({"one": short, "other": long}, tmp_path)
+    assert all((tmp_path / name).stat().st_size > 1000 for name in ("run.png", "tail.png"))
 
 
 def test_records_of_a_log_are_joined_across_its_blocks() -> None:

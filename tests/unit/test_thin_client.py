@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("numpy", "PIL", "sklearn", "ruamel", "dvc", "dvc_render", "psutil", "pynvml", "rich", "pandas", "matplotlib")
+#: What ``import lived`` leaves to the first call that needs it, or to the shipper's thread, as each takes milliseconds.
+LATER = ("zmq", "platform", "glob", "subprocess", "hashlib", "socket", "pickle", "dataclasses", "lived.blocking")
 #: Modules of the standard library through which one does I/O, waits, or reads a clock.
 EFFECTS = {
     "asyncio", "concurrent", "fcntl", "glob", "io", "mmap", "multiprocessing", "pathlib", "select", "selectors",
@@ -57,6 +59,15 @@ def test_importing_the_client_loads_no_heavy_library(module: str) -> None:
     assert "lived" in loaded
     assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
     assert "lived_daemon" not in loaded
+
+
+def test_importing_the_client_loads_nothing_that_can_come_later() -> None:
+    """Nor does asking for the name of the machine, which every ``Live()`` does, load what takes as long as all else."""
+    script = "import sys, lived.system; lived.system.host(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.split())
+    assert "lived.live" in loaded
+    assert loaded.isdisjoint(LATER), loaded.intersection(LATER)
 
 
 def test_the_command_line_loads_no_heavy_library() -> None:

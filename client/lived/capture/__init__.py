@@ -1,7 +1,8 @@
 """Capture: turning what the trainer passes into values that can be put into an event.
 
-What always holds: nothing captured shares memory with the trainer's objects, nothing heavy is encoded here, and
-importing this package imports no library of the trainer's. Arrays, tensors, frames and figures are recognised by the
+What always holds: nothing captured shares memory with the trainer's objects, but for large arrays, which the journal
+copies before the call returns; nothing heavy is encoded here, and importing this package imports no library of the
+trainer's. Arrays, tensors, frames and figures are recognised by the
 names of their types and by the methods such types share; numpy is used once it is there, on what is numpy's.
 """
 
@@ -61,7 +62,17 @@ def raw(array: Any) -> values.Array | None:
         if not array.dtype.name.startswith(_NARROW_FLOATS):
             return None
         array = array.astype("float32")
-    return values.Array(array.dtype.str, tuple(int(length) for length in array.shape), array.tobytes())
+    return values.Array(array.dtype.str, tuple(int(length) for length in array.shape), elements(array))
+
+
+def elements(array: Any) -> bytes | memoryview:
+    """The bytes of a numpy array in C order; where there are many, and they lie so, as a view of them.
+
+    A view is for the call only: the trainer may change the array as soon as that has returned.
+    """
+    if array.nbytes < values.BULK or not array.flags.c_contiguous:
+        return bytes(array.tobytes())
+    return memoryview(array.reshape(-1).view("u1"))
 
 
 def exact(val: Any) -> Any:

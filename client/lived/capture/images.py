@@ -11,7 +11,7 @@ import sys
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from lived.capture import is_a
+from lived.capture import elements, is_a
 from lived.error import InvalidDataTypeError, InvalidImageNameError
 
 SUFFIXES = (".jpg", ".jpeg", ".gif", ".png")
@@ -34,7 +34,7 @@ class CapturedImage(NamedTuple):
     name: str
     form: str
     info: dict[str, Any]
-    data: bytes
+    data: bytes | memoryview
 
 
 def capture_image(name: str, val: Any) -> CapturedImage:
@@ -86,7 +86,7 @@ def _array(name: str, val: Any) -> CapturedImage:
     problem = _array_problem(dtype, shape, PurePath(name).suffix)
     if problem is not None:
         raise InvalidDataTypeError(name, f"an array of dtype {array.dtype} and shape {shape} is no image: {problem}")
-    return CapturedImage(name, "array", {"dtype": dtype, "shape": list(shape)}, array.tobytes())
+    return CapturedImage(name, "array", {"dtype": dtype, "shape": list(shape)}, elements(array))
 
 
 #: What makes an image of other numbers; values beyond the range would wrap around.

@@ -25,7 +25,8 @@ from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.output import Output
 from lived_daemon.runs.state import RunState
 
-#: Seconds between two cuts at least; and taking them may use this share of the run's thread.
+#: Seconds between two cuts at least; and taking and saving them may use this share of the run's thread, whose waiting
+#: for a disk does not count.
 CUT_SECONDS, CUT_SHARE = 0.1, 0.05
 
 #: A barrier and who asked for it.
@@ -67,6 +68,7 @@ class Cuts:
         self._intake = intake
         self._post = post
         self._cut: Cut | None = None
+        self._took = 0.0
         self._next = 0.0
         self._barriers: list[Asked] = []
         self.checkpoint = checkpoint.Checkpoint()
@@ -136,7 +138,7 @@ class Cuts:
         """Take a cut, unless one is on its way; True if it is valid at once. All rows must have been written."""
         if self._cut is not None:
             return False
-        started = time.monotonic()
+        started = time.thread_time()
         self._barriers = [asked for asked in self._barriers if asked not in reached]
         applied = self._intake.applied()
         positions = {**self.checkpoint.positions, **{producer.hex(): at for producer, at in applied.items()}}
@@ -144,16 +146,15 @@ class Cuts:
         made.readings = self._intake.dump_readings()
         made.ended = [feed.producer.hex() for feed in self._intake.feeds.values() if feed.ended]
         if output is not None:  # else nothing has been written since the checkpoint: what it says of the tree stands
-            made.lengths = output.rows.lengths
+            made.ledger = output.rows.ledger
             made.due = output.documents.wanted.dump()
             made.dvc = output.dvc_remembered()
-            made.receipt = output.receipt.dump()
+            made.documents = output.receipt.dump()
         self.checkpoint = made
         drained = {feed.producer for feed in self._intake.feeds.values() if feed.drained}
         self._cut = Cut(checkpoint.encode(made), applied, set(jobs), reached, drained)
         self.changed = False
-        now = time.monotonic()
-        self._next = now + max(CUT_SECONDS, (now - started) / CUT_SHARE)
+        self._took = time.thread_time() - started
         return not self._cut.jobs
 
     def remember_beginning(self, state: RunState, producer: bytes, position: int) -> None:
@@ -164,7 +165,7 @@ class Cuts:
         """
         positions = {**self.checkpoint.positions, producer.hex(): position}
         readings = self._intake.dump_readings()
-        begun = checkpoint.Checkpoint(positions, self.checkpoint.lengths, state.dump(), readings=readings)
+        begun = checkpoint.Checkpoint(positions, self.checkpoint.ledger, state.dump(), readings=readings)
         self._store.save(checkpoint.encode(begun))
 
     def abandon(self) -> None:
@@ -189,6 +190,7 @@ class Cuts:
         """
         cut = self._cut
         assert cut is not None, "only a cut that was taken can be saved"
+        started = time.thread_time()
         try:
             if fsync and output is not None:
                 output.sync()
@@ -198,6 +200,8 @@ class Cuts:
         except OSError:
             self.abandon()
             raise
+        took = self._took + time.thread_time() - started
+        self._next = time.monotonic() + max(CUT_SECONDS, took / CUT_SHARE)
         self._cut = None
         done: list[Feed] = []
         for producer, position in cut.positions.items():

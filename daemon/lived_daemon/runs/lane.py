@@ -22,6 +22,7 @@ _RECORD = np.dtype([("word", ">u2"), ("time", ">f4"), ("value", ">i8"), ("check"
 #: A batch of fewer records is sooner done one by one.
 SHORTEST = 12
 _UNKNOWN = -1
+_LAST_STEP = 2**63 - 1
 Integers = npt.NDArray[np.int64]
 
 
@@ -66,7 +67,7 @@ class Lane:
     def take(self, batch: Batch, reading: Reading, producer: bytes, state: RunState) -> Taken:
         """Apply ``batch``, where the first step of all is in it up to that; nothing of it if it is not for here."""
         nothing = Taken(0, None)
-        if len(batch) < SHORTEST or reading.step is None or reading.page is None:
+        if len(batch) < SHORTEST or reading.step is None or reading.page is None or reading.step > _LAST_STEP:
             return nothing
         content = np.frombuffer(batch.view, _RECORD)
         words = content["word"].astype(np.int64)
@@ -76,9 +77,12 @@ class Lane:
             words, stepping = words[: len(content)], stepping[: len(content)]
         values = content["value"].astype(np.int64)
         steps = _carried(reading.step, stepping | (words == records.AT), values + stepping)
+        completed = np.flatnonzero(stepping)
         pages = _carried(reading.page, words == records.PAGE, values)
         metric = words < records.MARK + records.NUMBERS
-        if not (metric | (words >= records.BASE)).all():
+        if not (metric | (words >= records.BASE)).all() or not _are_pages(pages):
+            return nothing
+        if len(completed) and values[completed].max() == _LAST_STEP:  # the step behind it has more than 64 bits
             return nothing
         known = self._known_of(producer, reading)
         numbers = (pages * records.MARK + words - records.MARK)[metric]
@@ -93,7 +97,6 @@ class Lane:
         based = np.flatnonzero(words == records.BASE)
         if len(based):
             reading.base = float(values[based[-1:]].view(np.float64)[0])
-        completed = np.flatnonzero(stepping)
         due = state.complete(int(values[completed[-1]])) if len(completed) else None
         return Taken(len(content), due)
 
@@ -133,6 +136,11 @@ class _Known:
             self.floats = np.concatenate([self.floats, np.zeros(more, np.bool_)])
         self.keys[number] = key
         self.floats[number] = form == records.FLOAT
+
+
+def _are_pages(pages: Integers) -> bool:
+    """Whether a number on each of ``pages`` has its place in 64 bits, and is none of another page there."""
+    return 0 <= int(pages.min()) <= int(pages.max()) < records.MAX_NUMBER // records.MARK
 
 
 def _carried(first: int, changes: npt.NDArray[np.bool_], values: Integers) -> Integers:

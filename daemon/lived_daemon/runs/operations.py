@@ -33,7 +33,7 @@ class WriteImage(NamedTuple):
     name: str
     form: str
     info: dict[str, Any]
-    data: bytes
+    data: bytes | memoryview
 
 
 class WriteCurve(NamedTuple):

@@ -34,7 +34,7 @@ from lived_daemon.runs.operations import (
     WritePlot,
 )
 from lived_daemon.runs.state import RunState
-from lived_daemon.writers import artifacts, curves, documents, images, media, plots
+from lived_daemon.writers import artifacts, curves, images, media, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
 from lived_daemon.writers.rows import Index, RowWriter, name_of
@@ -44,6 +44,9 @@ logger = logging.getLogger("lived_daemon")
 #: Tells the trainer: what (``"log_image 'a.png'"``), why, and the producer it concerns.
 Say = Callable[[str, str, bytes], None]
 _DVC = "dvc"
+#: Of a run that is behind, writing rows may use this share of the thread, as long as no more are gathered than so many:
+#: with more names than open files each row written costs an open and a close, unless there are more rows of its name.
+ROWS_SHARE, MAX_GATHERED = 0.25, 500_000
 
 
 class Output:
@@ -56,13 +59,14 @@ class Output:
         run = state.run
         self.tree = Tree(run["directory"], run["umask"], fsync)
         self.pool_tree = Tree(run["directory"], run["umask"], fsync)
-        self.receipt = Receipt(checkpoint.receipt)
-        self.rows = RowWriter(self.tree, dict(checkpoint.lengths), self.receipt)
+        self.receipt = Receipt(checkpoint.documents)
+        self.rows = RowWriter(self.tree, checkpoint.ledger.copy())
         self.documents = Documents(self.tree, checkpoint.due, self.receipt.rewritten)
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
         self._said: set[str] = set()
+        self._next_rows = 0.0
         self._table: dict[type[Any], Callable[[Any, bytes], None]] = {
             AppendRow: self._append_row,
             AppendRankRow: self._append_rank_row,
@@ -103,15 +107,15 @@ class Output:
 
     def _write_curve(self, curve: WriteCurve, producer: bytes) -> None:
         def work() -> None:
-            points = curves.compute_curve(curve.curve, curve.labels, curve.predictions, curve.options)
-            self._replace(curve.path, documents.render_json(points), producer)
+            content = curves.render_curve(curve.curve, curve.labels, curve.predictions, curve.options)
+            self._replace(curve.path, content, producer)
 
         size = _weight(curve.labels) + _weight(curve.predictions)
         self._submit(Job(curve.path, f"log_sklearn_plot {curve.name!r}", size, work, producer))
 
     def _write_plot(self, plot: WritePlot, producer: bytes) -> None:
         def work() -> None:
-            self._replace(plot.path, documents.render_json(plots.table_records(plot.table)), producer)
+            self._replace(plot.path, plots.render_table(plot.table), producer)
 
         self._submit(Job(plot.path, f"log_plot {plot.name!r}", _weight(plot.table), work, producer))
 
@@ -144,7 +148,19 @@ class Output:
 
     def write_rows(self) -> OSError | None:
         """Append the rows taken so far; what the disk said, if waiting can mend it. Other failures cost their file."""
-        self.rows.trim()
+        started = time.monotonic()
+        try:
+            return self._write_rows()
+        finally:
+            now = time.monotonic()
+            self._next_rows = now + (now - started) * (1 / ROWS_SHARE - 1)
+
+    def gathers(self, now: float) -> bool:
+        """Whether a run that is behind does better to gather more rows than to write; ``now`` is monotonic seconds."""
+        return now < self._next_rows and self.rows.buffered < MAX_GATHERED
+
+    def _write_rows(self) -> OSError | None:
+        self.rows.files.trim()
         while self.rows.buffered:
             try:
                 self.rows.flush()
@@ -288,13 +304,13 @@ class Output:
 
     def sync(self) -> None:
         """Have everything written so far on the disk."""
-        self.rows.sync()
+        self.rows.files.sync()
         self.tree.sync_folders()
         self.pool_tree.sync_folders()
 
     def close(self) -> None:
         """Let go of everything open."""
-        self.rows.close()
+        self.rows.files.close()
         self.tree.retire()
         self.pool_tree.retire()
         with contextlib.suppress(DvcError):

@@ -16,6 +16,7 @@ from lived_protocol.frames import Piece
 from lived_protocol.records import Batch, Damaged
 
 from lived_daemon.ingest import journals
+from lived_daemon.ledger import Ledger
 from lived_daemon.runs import ranked
 from lived_daemon.runs.checks import check, check_run
 from lived_daemon.runs.cuts import Cuts
@@ -193,7 +194,7 @@ class Run:
         if existing is None:
             self._cuts.begin_tree()
         else:
-            self._cuts.checkpoint.lengths = existing_lengths(run["directory"])
+            self._cuts.checkpoint.ledger = Ledger(existing_lengths(run["directory"]))
         try:
             if self._open_output():
                 assert self.output is not None
@@ -313,7 +314,7 @@ class Run:
                 return self._wait_for_other()
             if not self._cuts.is_current:
                 raise OvertakenError
-            output.rows.cut_back()
+            output.rows.files.cut_back()
             self.output = output
             self._lane = Lane(output.rows)
         except OSError as exc:
@@ -335,7 +336,7 @@ class Run:
         if not self.output.tree.check_root():
             path = self._directory.path
             logger.warning(f"{path} was removed or renamed; what is logged from now on goes into a new one")
-            self.output.rows.let_go()
+            self.output.rows.files.let_go()
             self._directory.unlock()
 
     def write(self, urgent: bool) -> bool:

@@ -314,6 +314,8 @@ class Worker:
         reached = [] if self._roll_call.holds_up_the_end else self._cuts.reached()
         if self._run.output is not None:
             self._run.look_for_directory()
+            if not reached and self.intake.waiting and self._run.output.gathers(now):
+                return
             if not self._run.write(urgent=bool(reached)):
                 return
             self._run.make_report(urgent=any(barrier.report for _, barrier in reached))

@@ -21,6 +21,8 @@ from lived_daemon.writers.rows_format import format_rows
 _END = os.linesep.encode()
 #: Between these, ``repr`` and orjson both write digits without an exponent.
 _SMALLEST, _LARGEST = 1e-4, 1e15
+#: Files with fewer rows than this are formatted together, so many rows at a time.
+_FEW, _TOGETHER = 100, 20_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,29 @@ class Columns:
             )
             begin = end
 
+    def between(self, begin: int, end: int) -> Columns:
+        """Some of the rows."""
+        within = slice(begin, end)
+        return Columns(self.keys[within], self.steps[within], self.values[within], self.floats[within])
+
+    def texts(self) -> Iterator[tuple[int, int, bytes]]:
+        """Of grouped rows, where those of each file begin and end, and their lines."""
+        ends: list[int] = self.ends().tolist()
+        begin = at = 0
+        while at < len(ends):
+            stop, end = at, begin
+            while stop < len(ends) and ends[stop] - end < _FEW and ends[stop] - begin <= _TOGETHER:
+                end, stop = ends[stop], stop + 1
+            if stop == at:
+                yield begin, ends[at], self.between(begin, ends[at]).text()
+                begin, at = ends[at], at + 1
+                continue
+            first, lines = begin, self.between(begin, end).text().split(_END)
+            for each in ends[at:stop]:
+                yield begin, each, _END.join(lines[begin - first : each - first]) + _END
+                begin = each
+            at = stop
+
     @staticmethod
     def joined(several: Sequence[Columns]) -> Columns:
         """The rows of ``several``, one behind the other."""
@@ -87,10 +112,11 @@ def _float_lines(steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) 
     """The lines, or None where orjson would write a number otherwise."""
     sizes = np.abs(values)
     plain = ((sizes >= _SMALLEST) & (sizes < _LARGEST)) | (sizes == 0.0)  # false for NaN
-    if not plain.all() or int(np.abs(steps).max()) >= _LARGEST:
+    places = steps.astype(np.float64)
+    if not plain.all() or np.abs(places).max() >= _LARGEST:  # as integers, the smallest has no absolute value
         return None
     # Steps as floats are written with ".0" behind, which no value has in front of a comma.
-    return _lines(np.stack([steps.astype(np.float64), values], axis=1)).replace(b".0,", b"\t")
+    return _lines(np.stack([places, values], axis=1)).replace(b".0,", b"\t")
 
 
 def _lines(pairs: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> bytes:

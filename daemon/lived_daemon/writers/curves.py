@@ -10,6 +10,8 @@ from typing import Any
 
 from lived_protocol import values
 
+from lived_daemon.writers.points import render_points
+
 
 def restore(value: Any) -> Any:
     """``value`` with every :class:`~lived_protocol.values.Array` in it as a numpy array, or a numpy scalar.
@@ -29,8 +31,8 @@ def restore(value: Any) -> Any:
     return value
 
 
-def compute_curve(curve: str, labels: Any, predictions: Any, options: Mapping[str, Any]) -> Any:
-    """The points of a plot of the kind ``curve``, as JSON has them.
+def render_curve(curve: str, labels: Any, predictions: Any, options: Mapping[str, Any]) -> bytes:
+    """The file of a plot of the kind ``curve``.
 
     ``labels``, ``predictions`` and ``options`` are those of a :class:`lived_protocol.events.Curve`; the options go to
     scikit-learn's function, a confusion matrix has none.
@@ -39,56 +41,50 @@ def compute_curve(curve: str, labels: Any, predictions: Any, options: Mapping[st
         ValueError: no such kind, or scikit-learn finds fault with the values.
         TypeError: scikit-learn does not know an option.
     """
-    compute = _KINDS.get(curve)
-    if compute is None:
+    render = _KINDS.get(curve)
+    if render is None:
         raise ValueError(f"there is no plot of the kind {curve!r}; the kinds are {', '.join(_KINDS)}")
-    return compute(restore(labels), restore(predictions), restore(dict(options)))
+    return render(restore(labels), restore(predictions), restore(dict(options)))
 
 
-def _points(curve: str, **columns: Any) -> dict[str, list[dict[str, Any]]]:
-    """The columns as one list of dicts, no longer than the shortest of them."""
-    lists = [column.tolist() for column in columns.values()]
-    return {curve: [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=False)]}
-
-
-def _calibration(labels: Any, predictions: Any, options: dict[str, Any]) -> Any:
+def _calibration(labels: Any, predictions: Any, options: dict[str, Any]) -> bytes:
     from sklearn.calibration import calibration_curve
 
     true, predicted = calibration_curve(labels, predictions, **options)
-    return _points("calibration", prob_true=true, prob_pred=predicted)
+    return render_points({"prob_true": true, "prob_pred": predicted}, "calibration")
 
 
-def _confusion_matrix(labels: Any, predictions: Any, _options: dict[str, Any]) -> Any:
+def _confusion_matrix(labels: Any, predictions: Any, _options: dict[str, Any]) -> bytes:
     # DVC counts the pairs when it draws.
-    return [
-        {"actual": str(actual), "predicted": str(predicted)}
-        for actual, predicted in zip(labels, predictions, strict=True)
-    ]
+    actual, predicted = [*map(str, labels)], [*map(str, predictions)]
+    if len(actual) != len(predicted):
+        raise ValueError(f"there are {len(actual)} labels and {len(predicted)} predictions")
+    return render_points({"actual": actual, "predicted": predicted})
 
 
-def _det(labels: Any, predictions: Any, options: dict[str, Any]) -> Any:
+def _det(labels: Any, predictions: Any, options: dict[str, Any]) -> bytes:
     from sklearn.metrics import det_curve
 
     fpr, fnr, thresholds = det_curve(labels, predictions, **options)
-    return _points("det", fpr=fpr, fnr=fnr, threshold=thresholds)
+    return render_points({"fpr": fpr, "fnr": fnr, "threshold": thresholds}, "det")
 
 
-def _precision_recall(labels: Any, predictions: Any, options: dict[str, Any]) -> Any:
+def _precision_recall(labels: Any, predictions: Any, options: dict[str, Any]) -> bytes:
     from sklearn.metrics import precision_recall_curve
 
     # The last point, precision 1 at recall 0, has no threshold, and is left out as DVCLive leaves it out.
     precision, recall, thresholds = precision_recall_curve(labels, predictions, **options)
-    return _points("precision_recall", precision=precision, recall=recall, threshold=thresholds)
+    return render_points({"precision": precision, "recall": recall, "threshold": thresholds}, "precision_recall")
 
 
-def _roc(labels: Any, predictions: Any, options: dict[str, Any]) -> Any:
+def _roc(labels: Any, predictions: Any, options: dict[str, Any]) -> bytes:
     from sklearn.metrics import roc_curve
 
     fpr, tpr, thresholds = roc_curve(labels, predictions, **options)
-    return _points("roc", fpr=fpr, tpr=tpr, threshold=thresholds)
+    return render_points({"fpr": fpr, "tpr": tpr, "threshold": thresholds}, "roc")
 
 
-_KINDS: dict[str, Callable[[Any, Any, dict[str, Any]], Any]] = {
+_KINDS: dict[str, Callable[[Any, Any, dict[str, Any]], bytes]] = {
     "calibration": _calibration,
     "confusion_matrix": _confusion_matrix,
     "det": _det,

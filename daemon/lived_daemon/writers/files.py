@@ -145,8 +145,10 @@ class Tree:
             self.close()
         return same
 
-    def folder(self, path: str) -> int:
+    def folder(self, path: str, look: bool = True) -> int:
         """A descriptor of the folder ``path`` (relative; empty for the root), which is made if need be.
+
+        Without ``look``, it may have been removed behind our back, and nothing can be made in it then.
 
         Raises:
             UnsafePathError: a component is a symbolic link.
@@ -157,7 +159,7 @@ class Tree:
             raise RetiredError(f"{self.root} is not this run's any more")
         known = self._folders.get(path)
         if known is not None:
-            if os.fstat(known).st_nlink:
+            if not look or os.fstat(known).st_nlink:
                 self._folders.move_to_end(path)
                 return known
             self._forget(path)  # it was removed behind our back: make it anew
@@ -215,9 +217,13 @@ class Tree:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    @_locked
     def open_append(self, path: str, truncate: bool) -> int:
-        """A descriptor for writing into the file ``path`` (relative), made if need be.
+        """As :meth:`open_sized`, the descriptor alone."""
+        return self.open_sized(path, truncate)[0]
+
+    @_locked
+    def open_sized(self, path: str, truncate: bool) -> tuple[int, int]:
+        """A descriptor for writing into the file ``path`` (relative), made if need be, and how many bytes it has.
 
         Raises:
             UnsafePathError: it is a symbolic link, or lies behind one; or it is a pipe or the like.
@@ -237,7 +243,7 @@ class Tree:
         if found.st_size == 0:
             os.fchmod(fd, self._file_mode)
             self._note(os.path.dirname(path))
-        return fd
+        return fd, found.st_size
 
     def _into(self, path: str, write: Callable[[int, str], _Result]) -> _Result:
         """Do ``write`` with the folder of ``path`` and the name in it, anew where somebody removes that meanwhile.
@@ -246,9 +252,9 @@ class Tree:
             OSError: with the path in it.
         """
         above, _, name = path.rpartition("/")
-        for _attempt in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             try:
-                return write(self.folder(above), name)
+                return write(self.folder(above, look=attempt > 0), name)
             except FileNotFoundError as exc:
                 error = exc
             except (UnsafePathError, RootError):

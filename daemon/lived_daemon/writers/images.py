@@ -11,13 +11,17 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lived_daemon.writers.png import chunk, encode_png
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF"}
+#: The modes whose pixels are a byte for each channel, and how many of these.
+_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
-def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> bytes:
+def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes | memoryview) -> bytes:
     """The file of an :class:`lived_protocol.events.Image`; its format is that of the suffix of ``name``.
 
     Raises:
@@ -29,15 +33,45 @@ def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes) -> 
     if kind is None:
         raise ValueError(f"the name of an image ends in {', '.join(_FORMATS)}, not {suffix!r}")
     if form == "file" and info.get("verbatim"):
-        return data
-    image = _decode(form, info, data)
+        return bytes(data)
     figure = info.get("figure")
+    pixels = _plain_pixels(form, info, data) if kind == "PNG" else None
+    if pixels is not None:
+        return encode_png(pixels, _figure_chunks(figure) if figure else b"")
+    image = _decode(form, info, data)
     if figure:
         return _encode_figure(image, kind, figure)
     return _encode(image, kind, {})
 
 
-def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
+def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Any:
+    """The pixels as an array, if bytes are all that there is to them; else None.
+
+    Raises:
+        ValueError: there are not as many bytes as there must be.
+    """
+    if form == "array":
+        shape, known = info["shape"], info["dtype"] == "|u1"
+        plain = known and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (2, 3, 4)))
+    else:
+        channels = _CHANNELS.get(info["mode"]) if form == "pixels" else None
+        plain = channels is not None and info.get("palette") is None and not info.get("info")
+        shape = [*info["size"][::-1], channels] if plain else []
+    if not plain or 0 in shape:
+        return None
+    import numpy as np
+
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _figure_chunks(figure: Mapping[str, Any]) -> bytes:
+    """What matplotlib says of a drawn canvas: its resolution, in pixels per meter, and itself."""
+    dots = int(figure["dpi"] / 0.0254 + 0.5)
+    text = b"Software\0" + figure["software"].encode("latin-1", "replace")
+    return chunk(b"tEXt", text) + chunk(b"pHYs", struct.pack(">IIB", dots, dots, 1))
+
+
+def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview) -> Image:
     from PIL import Image
 
     if form == "file":
@@ -63,7 +97,7 @@ def _decode(form: str, info: Mapping[str, Any], data: bytes) -> Image:
     raise ValueError(f"unknown form of image {form!r}")
 
 
-def _open(data: bytes) -> Image:
+def _open(data: bytes | memoryview) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -78,12 +112,9 @@ def _open(data: bytes) -> Image:
 
 def _encode_figure(image: Image, kind: str, figure: Mapping[str, Any]) -> bytes:
     """A drawn canvas as matplotlib saves it: with its resolution, and on white where there is no transparency."""
-    from PIL import Image, PngImagePlugin
+    from PIL import Image
 
     options: dict[str, Any] = {"dpi": (figure["dpi"], figure["dpi"])}
-    if kind == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_text("Software", figure["software"])
     if kind == "JPEG":
         page = Image.new("RGB", image.size, (255, 255, 255))
         page.paste(image, image)

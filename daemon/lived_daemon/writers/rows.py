@@ -1,35 +1,25 @@
-"""Metric rows: gathered per file, formatted in bulk, appended once per file and tick.
+"""Metric rows: gathered per file, formatted in bulk, appended once per file and flush.
 
-What always holds: a file's length as known here covers whole rows only; a write that fails half way is cut back, and
-its rows stay in memory until the disk takes them. ``lengths`` at a moment when nothing is buffered is exactly what a
-checkpoint must remember.
+What always holds: rows that the disk does not take stay in memory until it does. The ledger at a moment when nothing is
+buffered is exactly what a checkpoint must remember.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
 import stat
-import weakref
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from lived_protocol import events
 
-from lived_daemon import system
-from lived_daemon.receipt import Receipt
+from lived_daemon.ledger import Ledger
+from lived_daemon.writers.appending import Appender
 from lived_daemon.writers.columns import Columns
-from lived_daemon.writers.files import Tree, UnsafePathError, at, is_held
+from lived_daemon.writers.files import Tree, is_held
 from lived_daemon.writers.rows_format import format_rows, header
 
-logger = logging.getLogger("lived_daemon")
-
-#: How many metric files of one run are kept open, and of all runs of the process together; and which share of the
-#: descriptors that the process may have, where that is less: sockets, folders and checkpoints want some too.
-MAX_OPEN, MAX_OPEN_TOGETHER, OPEN_SHARE = 200, 400, 0.25
-_writers: weakref.WeakSet[RowWriter] = weakref.WeakSet()
 FOLDER = "plots/metrics"
 #: Below it, the rows of each rank.
 RANKS_FOLDER = "plots/ranks"
@@ -57,21 +47,23 @@ def path_of(key: Key) -> str:
     return f"{FOLDER}/{key}.tsv" if isinstance(key, str) else f"{RANKS_FOLDER}/{key[0]}/{key[1]}.tsv"
 
 
+def metric_of(path: str) -> str:
+    """The metric whose rows stand at ``path`` in the tree, whoever logged them."""
+    below = path.removeprefix(f"{FOLDER}/") if path.startswith(FOLDER) else path.split("/", 3)[3]
+    return below.removesuffix(".tsv")
+
+
 def name_of(key: Key) -> str:
     """The metric's name, or the key of media."""
     return key if isinstance(key, str) else key[-1]
 
 
 class RowWriter:
-    """Appends rows to the files of one run, and says so to ``receipt``.
+    """Gathers the rows of one run, and appends them to its ``files``, which are in ``ledger``."""
 
-    ``lengths`` maps each file (relative path) to its length in bytes.
-    """
-
-    def __init__(self, tree: Tree, lengths: dict[str, int], receipt: Receipt) -> None:
-        self._tree = tree
-        self.lengths = lengths
-        self._receipt = receipt
+    def __init__(self, tree: Tree, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.files = Appender(tree, ledger)
         #: By producer (empty: of all ranks), then by key.
         self._buffers: defaultdict[bytes, defaultdict[Key, list[Rows]]] = defaultdict(lambda: defaultdict(list))
         #: By producer, what came behind that and is not told apart by key yet.
@@ -79,10 +71,7 @@ class RowWriter:
         #: Keys by the numbers that columns have for them.
         self.names: list[Key] = []
         self._numbers: dict[Key, int] = {}
-        self._open: OrderedDict[str, int] = OrderedDict()
-        self._unsynced: set[str] = set()
         self.buffered = 0
-        _writers.add(self)
 
     def add(self, key: Key, row: Row, producer: bytes = b"") -> None:
         """Take a row from ``producer``, or one of all ranks; it is written by the next :meth:`flush`."""
@@ -121,30 +110,59 @@ class RowWriter:
         Raises:
             OSError: a file could not be written; its rows, and those of other files that could not be, are kept.
         """
-        for producer in list(self._columns):
-            self._sort(producer)
         held: OSError | None = None
-        for producer, buffers in list(self._buffers.items()):
-            for key in list(buffers):
-                rows = buffers[key]
-                try:
-                    self._append(key, rows)
-                except OSError as exc:
-                    if not is_held(exc):
-                        raise
-                    held = exc
-                    buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
-                    continue
-                del buffers[key]
-                count = count_rows(rows)
-                self.buffered -= count
-                if producer and not isinstance(key, Index):
-                    self._receipt.count(producer, name_of(key), count)
-            del self._buffers[producer]
-            if buffers:
-                self._buffers[producer] = buffers
+        for producer in [*self._buffers, *(self._columns.keys() - self._buffers.keys())]:
+            held = self._flush_single(producer) or held
+            if producer in self._columns and self._buffers.get(producer):
+                self._sort(producer)
+                held = self._flush_single(producer) or held
+            elif producer in self._columns:
+                held = self._flush_columns(producer) or held
         if held is not None:
             raise held
+
+    def _flush_single(self, producer: bytes) -> OSError | None:
+        """Append what is told apart by key; what somebody else keeps from being written stays."""
+        held: OSError | None = None
+        buffers = self._buffers[producer]
+        for key in list(buffers):
+            rows = buffers[key]
+            try:
+                self._append(key, text_of(rows), count_rows(rows), producer, _is_stamped(rows[0]))
+            except OSError as exc:
+                if not is_held(exc):
+                    raise
+                held = exc
+                buffers[key] = buffers.pop(key)  # behind the others, which are not to wait
+                continue
+            del buffers[key]
+        if not buffers:
+            del self._buffers[producer]
+        return held
+
+    def _flush_columns(self, producer: bytes) -> OSError | None:
+        """The same of columns, which are told apart as they are written: of many files, that would take memory."""
+        held: OSError | None = None
+        late: list[tuple[Key, Columns]] = []
+        columns = Columns.joined(self._columns.pop(producer)).grouped()
+        for begin, end, text in columns.texts():
+            key = self.names[columns.keys[begin]]
+            try:
+                self._append(key, text, end - begin, producer, stamped=False)
+            except (OSError, ValueError) as exc:
+                late.append((key, columns.between(begin, end)))
+                if not isinstance(exc, OSError) or not is_held(exc):
+                    self._keep(producer, late[-1:] + late[:-1])
+                    if end < len(columns):
+                        self._columns[producer] = [columns.between(end, len(columns))]
+                    raise
+                held = exc
+        self._keep(producer, late)
+        return held
+
+    def _keep(self, producer: bytes, late: list[tuple[Key, Columns]]) -> None:
+        for key, columns in late:
+            self._buffers[producer][key].append(columns)
 
     def discard(self, key: Key) -> int:
         """Give up the buffered rows of ``key``, which cannot be written; how many they were."""
@@ -156,102 +174,18 @@ class RowWriter:
         """The key whose rows :meth:`flush` could not write, if it raised."""
         return next((key for buffers in self._buffers.values() for key in buffers), None)
 
-    def _append(self, key: Key, rows: list[Rows]) -> None:
-        path = path_of(key)
-        fd = self._descriptor(path)
-        length = self.lengths[path]
-        data = text_of(rows)
-        first = rows[0]
-        if length == 0 and not isinstance(first, bytes):
-            stamped = not isinstance(first, Columns) and bool(first[2] & events.METRIC_TIMESTAMP)
-            data = header(name_of(key), stamped).encode() + data
-        try:
-            written = 0
-            while written < len(data):
-                written += os.pwrite(fd, memoryview(data)[written:], length + written)
-        except OSError as exc:
-            os.ftruncate(fd, length)
-            raise at(exc, os.path.join(self._tree.root, path)) from exc
-        self.lengths[path] = length + len(data)
-        self._receipt.appended(path, length, data, count_rows(rows))
-        if self._tree.fsync:
-            self._unsynced.add(path)
+    def _append(self, key: Key, text: bytes, count: int, producer: bytes, stamped: bool) -> None:
+        def render(is_empty: bool) -> bytes:
+            has_header = is_empty and not isinstance(key, Index)
+            return header(name_of(key), stamped).encode() + text if has_header else text
 
-    def _descriptor(self, path: str) -> int:
-        """The open file of ``path``, checked to be the file it was: others may remove or cut it."""
-        fd = self._open.get(path)
-        if fd is not None:
-            found = os.fstat(fd)
-            if found.st_nlink and found.st_size == self.lengths[path]:
-                self._open.move_to_end(path)
-                return fd
-            self._close(path)
-        known = self.lengths.get(path)
-        try:
-            fd = self._tree.open_append(path, truncate=known is None)
-        except OSError as exc:
-            if exc.errno not in (errno.EMFILE, errno.ENFILE) or not self._open:
-                raise
-            self.let_go()
-            fd = self._tree.open_append(path, truncate=known is None)
-        size = os.fstat(fd).st_size
-        if known is not None and size != known:
-            logger.warning(
-                f"{os.path.join(self._tree.root, path)} was changed by somebody else, from {known} to {size} bytes; "
-                "rows are appended to what is there"
-            )
-            self._receipt.changed(path, size)
-        self.lengths[path] = size
-        self._open[path] = fd
-        self.trim()
-        return fd
+        # Lines are not told for each producer: what they are about are files, which are.
+        self.files.append(path_of(key), render, count, b"" if isinstance(key, Index) else producer)
+        self.buffered -= count
 
-    def trim(self) -> None:
-        """Keep no more files open than this run's share."""
-        together = min(MAX_OPEN_TOGETHER, int(system.max_open_files() * OPEN_SHARE))
-        share = max(1, min(MAX_OPEN, together // max(1, len(_writers))))
-        while len(self._open) > share:
-            self._close(next(iter(self._open)))
 
-    def _close(self, path: str) -> None:
-        fd = self._open.pop(path)
-        if path in self._unsynced:
-            os.fsync(fd)
-            self._unsynced.discard(path)
-        os.close(fd)
-
-    def cut_back(self) -> None:
-        """Cut every file to its known length: what is behind it was written after the checkpoint and comes again."""
-        for path, length in list(self.lengths.items()):
-            size = self._tree.size(path)
-            if size is not None and size > length:
-                try:
-                    fd = self._tree.open_append(path, truncate=False)
-                except (UnsafePathError, IsADirectoryError):
-                    continue  # somebody put something else there; rows for it are refused when they come
-                try:
-                    os.ftruncate(fd, length)
-                    if self._tree.fsync:  # it may get no row any more, and so would never be synced
-                        os.fsync(fd)
-                finally:
-                    os.close(fd)
-
-    def sync(self) -> None:
-        """Have everything written so far on the disk."""
-        for path in self._unsynced:
-            os.fsync(self._open[path])
-        self._unsynced.clear()
-
-    def let_go(self) -> None:
-        """Let go of every file; each is opened again when there are rows for it."""
-        while self._open:
-            self._close(next(iter(self._open)))
-
-    def close(self) -> None:
-        """Let go of every file, for good."""
-        _writers.discard(self)
-        while self._open:
-            os.close(self._open.popitem()[1])
+def _is_stamped(row: Rows) -> bool:
+    return not isinstance(row, (Columns, bytes)) and bool(row[2] & events.METRIC_TIMESTAMP)
 
 
 def count_rows(rows: Iterable[Rows]) -> int:

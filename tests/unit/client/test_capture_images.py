@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lived.capture import elements
 from lived.capture.images import capture_image
 from lived.error import InvalidDataTypeError, InvalidImageNameError
 from lived_protocol import values
@@ -172,3 +173,22 @@ def test_a_figure_whose_backend_keeps_its_canvas_is_saved_by_the_backend(monkeyp
     _, form, info, data = capture_image("a.png", figure)
     assert (form, info) == ("file", {"verbatim": True})
     assert Image.open(io.BytesIO(data)).size == (40, 40)
+
+
+def test_a_large_array_is_a_view_and_a_small_or_scattered_one_a_copy() -> None:
+    """The journal copies a view before the call returns, and there is one for any array whose bytes lie in order."""
+    large = np.arange(300 * 300 * 3, dtype=np.uint8).reshape(300, 300, 3)
+    view = capture_image("a.png", large).data
+    assert isinstance(view, memoryview)
+    assert np.shares_memory(np.frombuffer(view, np.uint8), large)
+    for array in (large[:10, :10], large[:, ::-1], np.asfortranarray(large)):
+        data = capture_image("a.png", array).data
+        assert isinstance(data, bytes)
+        assert data == array.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["<M8[ns]", "U9", "S9", "?", ">f8", "c16", "<f2"])
+def test_large_arrays_of_every_kind_have_their_bytes(dtype: str) -> None:
+    """Whatever numpy itself makes of a buffer of them."""
+    array = np.tile(np.arange(100), 1000).astype(dtype)
+    assert bytes(elements(array)) == array.tobytes()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from lived.journal import Journal
 from lived_protocol import events, frames, segments
+from streams import events_of
 
 PRODUCER = bytes(range(16))
 SEGMENT = 4096
@@ -44,10 +45,7 @@ def read_all(journal: Journal, position: int = 0, size: int = 1 << 20) -> bytes:
 
 def decoded(journal: Journal) -> list[Any]:
     """The events in the journal."""
-    data = read_all(journal)
-    found, consumed = frames.cut(data, 0)
-    assert consumed == len(data)
-    return [events.decode(body) for _, body in found]
+    return events_of(read_all(journal))
 
 
 def on_disk(folder: Path) -> list[str]:
@@ -104,9 +102,8 @@ def test_segments_follow_each_other_without_a_gap(make: Make, tmp_path: Path) ->
 def test_metrics_and_steps_are_the_events_they_stand_for(make: Make) -> None:
     """The laid-out appends and the plain one make one stream, across the border of segments too."""
     journal = make(segment=256)
-    template = events.MetricTemplate("train/loss", events.METRIC_PLOT)
     for step in range(20):
-        journal.append_metric(template, step, step / 7)
+        journal.append_metric("train/loss", step, step / 7)
         journal.append_step(step)
     journal.append(events.encode(events.End(5, None)), "End")
     found = decoded(journal)
@@ -162,7 +159,8 @@ def test_close_keeps_the_files_or_deletes_them(make: Make, tmp_path: Path) -> No
     journal.close(delete=False)
     assert on_disk(tmp_path / "journal") == [segments.file_name(0)]
     journal.append(b"late", "Metric")
-    journal.append_metric(events.MetricTemplate("a", 2), 0, 1.0)
+    journal.append_metric("a", 0, 1.0)
+    journal.append_step(0)
     content = (tmp_path / "journal" / segments.file_name(0)).read_bytes()
     assert segments.unpack_head(content, len(content)).committed == 3008
     other = make(folder=tmp_path / "other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -12,14 +13,16 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from lived import exclusion, numbers, system
 from lived import journal as journal_module
-from lived import system
 from lived.journal import Journal
-from lived_protocol import events, frames, segments
+from lived_protocol import events, frames, records, segments
+from streams import bodies_of, events_of
 
 PRODUCER = bytes(range(16))
 SEGMENT = 4096
 LIMIT = 1 << 20
+MODULES = {module.__file__ for module in (journal_module, exclusion, numbers)}
 
 Make = Callable[..., Journal]
 
@@ -48,7 +51,6 @@ def read_all(journal: Journal, position: int = 0, size: int = 1 << 20) -> bytes:
 
 def interrupted(journal: Journal, calls: list[Callable[[], None]], at: int) -> int:
     """Run ``calls``; at the ``at``-th line traced inside the journal, a signal whose handler logs. Lines traced."""
-    module = journal_module.__file__
     count = 0
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -57,7 +59,7 @@ def interrupted(journal: Journal, calls: list[Callable[[], None]], at: int) -> i
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
         nonlocal count
-        if frame.f_code.co_filename != module:
+        if frame.f_code.co_filename not in MODULES:
             return None
         if event == "line":
             count += 1
@@ -103,6 +105,7 @@ def test_no_segment_is_prepared_under_a_name_that_is_still_in_use(
         rename(*names)
 
     thread = threading.Thread(target=prepare)
+    monkeypatch.setattr(journal_module, "BASE_SECONDS", math.inf)  # for what else there is to do, it waits for its turn
     monkeypatch.setattr(system, "allocate", allocate_and_tell)
     monkeypatch.setattr(os, "rename", rename_late)
     journal.append(b"x" * 3000, "Metric")
@@ -123,11 +126,12 @@ def test_threads_append_at_once_and_nothing_is_lost_or_mixed(make: Make) -> None
     start = threading.Barrier(workers)
 
     def work(number: int) -> None:
-        template = events.MetricTemplate(f"m{number}", events.METRIC_PLOT)
         start.wait()
         for step in range(count):
             if step % 3:
-                journal.append_metric(template, step, float(step))
+                journal.append_metric(f"m{number}", step, float(step))
+            elif step % 2:
+                journal.append_metric((f"m{number}",), step, step, records.pack_integer)
             else:
                 journal.append(events.encode(events.Metric(1, step, f"m{number}", 2, float(step))), "Metric")
 
@@ -139,33 +143,36 @@ def test_threads_append_at_once_and_nothing_is_lost_or_mixed(make: Make) -> None
         journal.prepare()
         stream += journal.read(len(stream), 999)
         journal.release(len(stream))
-    found, consumed = frames.cut(stream, 0)
-    assert consumed == len(stream)
-    seen = [events.decode(body) for _, body in found]
+    seen = events_of(stream)
     for number in range(workers):
-        steps = [event.step for event in seen if isinstance(event, events.Metric) and event.name == f"m{number}"]
-        assert steps == list(range(count))
+        found = [event for event in seen if isinstance(event, events.Metric) and event.name == f"m{number}"]
+        assert [event.step for event in found] == [event.value for event in found] == list(range(count))
 
 
 @pytest.mark.timeout(60)
 def test_a_signal_handler_may_log_at_any_moment_of_an_append(make: Make, tmp_path: Path) -> None:
     """Interrupted at every line of appending and rolling over in turn, nothing is lost, torn or stuck."""
-    template = events.MetricTemplate("a", events.METRIC_PLOT)
     at, lines = 0, 0  # round 0 counts the lines, since nothing interrupts it
     while at <= lines:
         journal = make(folder=tmp_path / str(at), segment=128)
         calls: list[Callable[[], None]] = [
             lambda: journal.append(bytes([1]) * 90, "Metric"),  # noqa: B023 - called in this very round
-            lambda: journal.append_metric(template, 0, 1.0),  # noqa: B023 - as above
+            lambda: journal.append_metric("a", 0, 1.0),  # noqa: B023 - as above
+            lambda: journal.append_metric("a", 0, 1.0),  # noqa: B023 - as above
+            lambda: journal.append_step(0),  # noqa: B023 - as above
             lambda: journal.append(bytes([2]) * 90, "Metric"),  # noqa: B023 - as above
             lambda: journal.append(bytes([3]) * 9, "Metric"),  # noqa: B023 - as above
         ]
         lines = max(lines, interrupted(journal, calls, at))
         journal.append_deferred()
         data = read_all(journal)
-        found = [bytes(body) for _, body in frames.cut(data, 0)[0]]
+        found = bodies_of(frames.cut(data, 0)[0])
         assert sum(body == b"from the handler" for body in found) == (at > 0), f"lost at line {at}"
         assert [body[0] for body in found if body[0] < 4] == [1, 2, 3], f"at line {at}"
+        logged = [int.from_bytes(body[:2], "big") for body in found if body[0] & 0x80 and body[1] != 13]
+        assert [word for word in logged if word not in (records.BASE, records.AT, records.PAGE)] == [
+            records.MARK, records.MARK, records.STEP,
+        ], f"at line {at}"  # fmt: skip
         journal.release(journal.committed)
         journal.close(delete=True)
         at += 1
@@ -181,7 +188,7 @@ def test_an_event_that_was_set_aside_follows_the_interrupted_one(make: Make) -> 
     for at in range(1, total + 1):
         start = journal.committed
         interrupted(journal, calls, at)
-        orders.add(tuple(bytes(body) for _, body in frames.cut(read_all(journal, start), 0)[0]))
+        orders.add(tuple(bodies_of(frames.cut(read_all(journal, start), 0)[0])))
     one, other = b"interrupted", b"from the handler"
     assert orders == {(one, other), (other, one)}
 
@@ -189,13 +196,13 @@ def test_an_event_that_was_set_aside_follows_the_interrupted_one(make: Make) -> 
 def test_a_finalizer_that_logs_while_another_thread_appends_waits_for_its_turn(make: Make) -> None:
     """A thread that is not inside the journal waits for the one that is, and its event is there in the end."""
     journal = make()
-    journal._lock.acquire()
+    del journal._free[None]
     thread = threading.Thread(target=journal.append, args=(b"patient", "Metric"))
     thread.start()
     try:
         assert journal.committed == 0
     finally:
-        journal._lock.release()
+        journal._free[None] = None
     thread.join(30)
     assert not thread.is_alive()
     assert read_all(journal) == frames.encode(b"patient")
@@ -216,7 +223,7 @@ def test_an_exception_from_a_signal_handler_leaves_the_journal_usable(make: Make
 
         def trace(frame: FrameType, event: str, arg: object) -> Any:
             nonlocal count, reached
-            if frame.f_code.co_filename != journal_module.__file__:
+            if frame.f_code.co_filename not in MODULES:
                 return None
             count += event == "line"
             if count == at and not reached:  # noqa: B023 - called in this very round
@@ -232,11 +239,10 @@ def test_an_exception_from_a_signal_handler_leaves_the_journal_usable(make: Make
             pass
         finally:
             sys.settrace(None)
-        if journal._is_owned():
-            # Tracing can stop between the block of a `with` and the lock's release; a signal cannot.
-            journal._lock.release()
+        # Tracing can stop between taking the exclusion and the block that gives it back; a signal cannot, see below.
+        journal._free[None] = None
         journal.append(b"3" * 40, "Metric")
-        found = [bytes(body) for _, body in frames.cut(read_all(journal), 0)[0]]
+        found = bodies_of(frames.cut(read_all(journal), 0)[0])
         assert found[-1] == b"3" * 40, f"at line {at}"
         assert found[:-1] in ([], [b"1" * 40], [b"1" * 40, b"2" * 40], [b"2" * 40]), f"at line {at}"
         journal.close(delete=True)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lived import blocking, room, system
+from lived import blocking, exclusion, room, system
 from lived import drops as drops_module
 from lived import journal as journal_module
 from lived.blocking import BlockingJournal
@@ -26,6 +26,7 @@ from lived.journal import Journal
 from lived.settings import from_environment
 from lived.shipper import Shipper
 from lived_protocol import drops, events, frames, segments
+from streams import bodies_of
 
 PRODUCER = bytes(range(16))
 SEGMENT = 256
@@ -89,7 +90,7 @@ def stream(journal: Journal, position: int = 0) -> list[bytes]:
         data += piece
     found, consumed = frames.cut(data, position)
     assert consumed == len(data)
-    return [bytes(body) for _, body in found]
+    return bodies_of(found)
 
 
 def bodies(journal: Journal, position: int = 0) -> list[bytes]:
@@ -107,6 +108,11 @@ def told(body: bytes) -> dict[str, int]:
 def is_dropped(body: bytes | memoryview) -> bool:
     """Whether it is a Dropped event, and none of the bodies that these tests append."""
     return bytes(body[:2]) == bytes([0x95, 11])
+
+
+def is_taken(journal: Journal) -> bool:
+    """Whether somebody appends."""
+    return None not in journal._free
 
 
 def fill(journal: Journal) -> int:
@@ -128,7 +134,7 @@ def left_on_disk(folder: str) -> tuple[int, dict[str, int]]:
             head = segments.unpack_head(content, len(content))
             found, consumed = frames.cut(content[segments.HEAD_SIZE : segments.HEAD_SIZE + head.committed], 0)
             assert consumed == head.committed
-            count += sum(not is_dropped(body) for _, body in found)
+            count += sum(not is_dropped(body) for body in bodies_of(found))
     return count, drops.unpack(Path(folder, drops.FILE_NAME).read_bytes()).counts
 
 
@@ -276,10 +282,9 @@ def test_drops_are_counted_on_disk_as_soon_as_it_has_room(make: Make, monkeypatc
 def test_a_call_waits_for_room_and_its_event_lands_when_there_is(make: Make, clock: Clock) -> None:
     """Whatever kind of call it is; meanwhile the lock is free."""
     journal = make()
-    template = events.MetricTemplate("a", events.METRIC_PLOT)
     calls: list[Callable[[], None]] = [
         lambda: journal.append(bytes(BODY), "Metric"),
-        lambda: journal.append_metric(template, 7, 1.0),
+        lambda: journal.append_metric("a", 7, 1.0),
         lambda: journal.append_step(8),
     ]
     for call in calls:
@@ -289,7 +294,7 @@ def test_a_call_waits_for_room_and_its_event_lands_when_there_is(make: Make, clo
         before = clock.slept
 
         def look() -> None:
-            assert not journal._is_owned()
+            assert not is_taken(journal)
             if clock.slept > before + 3:  # noqa: B023 - called in this very round
                 journal.release(journal.committed)
 
@@ -417,8 +422,7 @@ def test_what_was_set_aside_waits_for_room_with_the_thread_that_it_is_of(make: M
     """The shipper, which comes by, does not drop it."""
     journal = make()
     fill(journal)
-    with journal._lock:
-        journal.append(b"3" * BODY, "Metric")
+    journal._exclusion.do(lambda: journal.append(b"3" * BODY, "Metric"))
     shipper = threading.Thread(target=journal.tend)
     shipper.start()
     shipper.join(30)
@@ -433,8 +437,7 @@ def test_ctrl_c_does_not_cost_what_a_handler_had_logged_before(make: Make, clock
     """What was set aside is of a call that has returned: it is appended by the next one that looks."""
     journal = make()
     fill(journal)
-    with journal._lock:
-        journal.append(b"3" * BODY, "Metric")
+    journal._exclusion.do(lambda: journal.append(b"3" * BODY, "Metric"))
 
     def stop() -> None:
         raise KeyboardInterrupt
@@ -501,7 +504,7 @@ def test_a_child_forked_by_a_handler_while_a_call_waits_leaves_the_journal_to_it
 
 # -- interrupted anywhere ----------------------------------------------------------------------------------------------
 
-_TRACED = {module.__file__ for module in (blocking, journal_module, drops_module, room)}
+_TRACED = {module.__file__ for module in (blocking, exclusion, journal_module, drops_module, room)}
 
 
 def at_each_opcode(calls: Callable[[], None], act: Callable[[int], None]) -> int:
@@ -579,8 +582,7 @@ def wait_interrupted(make: Make, clock: Clock, at: int, kind: str) -> int:
         pass
     finally:
         signal.signal(signal.SIGUSR1, before)
-    if journal._is_owned():
-        journal._lock.release()  # tracing can stop between a block and the release of its lock; a signal cannot
+    journal._free[None] = None  # tracing can stop between taking it and the block that gives it back; a signal cannot
     journal.append(b"n" * 30, "Metric")
     found = bodies(journal, max(start, journal.first))
     assert found.count(b"n" * 30) == 1, f"at instruction {at}"

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lived.capture import to_value
 from lived.capture.curves import capture_curve
-from lived_daemon.writers.curves import compute_curve, restore
-from lived_daemon.writers.documents import render_json
+from lived_daemon.writers.curves import render_curve, restore
 from lived_protocol import values
 
 _CURVES = ["calibration", "det", "precision_recall", "roc"]
@@ -33,7 +32,7 @@ def dvclive_json(kind: str, labels: Any, predictions: Any, options: dict[str, An
 def rendered(kind: str, labels: Any, predictions: Any, options: dict[str, Any]) -> bytes:
     captured = capture_curve(kind, "plot", labels, predictions, options)
     packed = values.pack([captured.labels, captured.predictions, captured.options], to_value)
-    return render_json(compute_curve(kind, *values.unpack(packed)))
+    return render_curve(kind, *values.unpack(packed))
 
 
 @pytest.mark.parametrize("kind", _CURVES)
@@ -127,11 +126,11 @@ def test_the_first_threshold_of_a_roc_curve_is_infinite() -> None:
 def test_what_scikit_learn_refuses_is_an_error_with_its_text() -> None:
     """Bad scores, unknown options and unknown kinds do not pass as a curve."""
     with pytest.raises(ValueError, match="NaN"):
-        compute_curve("roc", [0, 1], [0.1, float("nan")], {})
+        render_curve("roc", [0, 1], [0.1, float("nan")], {})
     with pytest.raises(TypeError, match="no_such_option"):
-        compute_curve("roc", [0, 1], [0.1, 0.9], {"no_such_option": 1})
+        render_curve("roc", [0, 1], [0.1, 0.9], {"no_such_option": 1})
     with pytest.raises(ValueError, match="'rock'"):
-        compute_curve("rock", [0], [0], {})
+        render_curve("rock", [0], [0], {})
 
 
 def test_restore_turns_arrays_into_numpy_at_any_depth() -> None:

@@ -183,6 +183,22 @@ def test_folders_that_somebody_removes_are_made_anew(tmp_path: Path) -> None:
     tree.close()
 
 
+def test_an_appended_file_is_made_anew_with_its_folders(tmp_path: Path) -> None:
+    """At whatever level somebody removed them since the last append; what is there is opened as it is."""
+    run = tmp_path / "run"
+    tree = Tree(str(run), 0o022)
+    for name in ("plots/metrics/layer", "plots/metrics", "plots", ""):
+        for expected in (0, 3):
+            fd, size = tree.open_sized("plots/metrics/layer/a.tsv", truncate=False)
+            assert size == expected
+            os.pwrite(fd, b"abc", 0)
+            os.close(fd)
+        shutil.rmtree(run / name)
+    os.close(tree.open_append("plots/metrics/layer/a.tsv", truncate=False))
+    assert (run / "plots" / "metrics" / "layer" / "a.tsv").read_bytes() == b""
+    tree.close()
+
+
 def test_open_folders_are_bounded_and_all_are_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of folders, deep ones too, need a handful of descriptors, and none is left in the end."""
     monkeypatch.setattr(files, "MAX_FOLDERS", 4)

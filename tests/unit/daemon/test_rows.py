@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lived_daemon.receipt import Receipt
-from lived_daemon.writers import rows
+from lived_daemon.ledger import Ledger
+from lived_daemon.writers import appending
 from lived_daemon.writers.files import Tree
 from lived_daemon.writers.rows import RowWriter, existing_lengths
 from lived_protocol import events
@@ -29,9 +29,9 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 @pytest.fixture
 def writer(tree: Tree) -> Iterator[RowWriter]:
     """A writer that begins with nothing."""
-    made = RowWriter(tree, {}, Receipt())
+    made = RowWriter(tree, Ledger())
     yield made
-    made.close()
+    made.files.close()
 
 
 def add(writer: RowWriter, name: str, *values: Any, step: int = 0) -> None:
@@ -55,7 +55,7 @@ def test_rows_are_appended_under_one_header(tree: Tree, writer: RowWriter) -> No
     assert content(tree, "train/loss") == "step\tloss\n" + "".join(f"{step}\t{step / 2}\n" for step in range(5))
     assert content(tree, "acc").count("step") == 1
     for name in ("train/loss", "acc"):
-        assert writer.lengths[f"plots/metrics/{name}.tsv"] == len(content(tree, name))
+        assert writer.ledger.lengths[f"plots/metrics/{name}.tsv"] == len(content(tree, name))
 
 
 def test_a_new_run_does_not_append_to_what_it_does_not_know(tree: Tree, writer: RowWriter) -> None:
@@ -66,10 +66,10 @@ def test_a_new_run_does_not_append_to_what_it_does_not_know(tree: Tree, writer: 
     add(writer, "a", 1)
     writer.flush()
     assert content(tree, "a") == "step\ta\n0\t1\n"
-    again = RowWriter(tree, existing_lengths(tree.root), Receipt())
+    again = RowWriter(tree, Ledger(existing_lengths(tree.root)))
     add(again, "a", 2, step=1)
     again.flush()
-    again.close()
+    again.files.close()
     assert content(tree, "a") == "step\ta\n0\t1\n1\t2\n"
 
 
@@ -112,7 +112,7 @@ def test_an_opener_that_fails_keeps_the_rows(tmp_path: Path) -> None:
         return os.open(path, flags, mode, dir_fd=dir_fd)
 
     tree = Tree(str(tmp_path), 0o022, opener=opener)
-    writer = RowWriter(tree, {}, Receipt())
+    writer = RowWriter(tree, Ledger())
     for name in ("a", "b", "c"):
         add(writer, name, 1)
     with pytest.raises(OSError, match="too many"):
@@ -121,23 +121,24 @@ def test_an_opener_that_fails_keeps_the_rows(tmp_path: Path) -> None:
     fail = False
     writer.flush()
     assert [content(tree, name) for name in ("a", "b", "c")] == [f"step\t{name}\n0\t1\n" for name in ("a", "b", "c")]
-    writer.close()
+    writer.files.close()
     tree.close()
 
 
 def test_a_thousand_names_need_few_descriptors(tree: Tree, writer: RowWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Open files stay bounded, every row of every name lands, and none of the descriptors is left in the end."""
-    monkeypatch.setattr(rows, "MAX_OPEN", 8)
+    monkeypatch.setattr(appending, "MAX_OPEN", 8)
     before = len(os.listdir("/proc/self/fd"))
     for step in range(2):
         for number in range(1000):
             add(writer, f"layer{number % 10}/m{number}", number, step=step)
+        writer.files.trim()
         writer.flush()
         assert len(os.listdir("/proc/self/fd")) <= before + 8 + 20
     for number in range(1000):
         name = f"layer{number % 10}/m{number}"
         assert content(tree, name) == f"step\tm{number}\n0\t{number}\n1\t{number}\n"
-    writer.close()
+    writer.files.close()
     tree.close()
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -148,18 +149,18 @@ def test_cutting_back_leaves_exactly_what_the_checkpoint_knew(tree: Tree, writer
     add(writer, "b", 1)
     add(writer, "gone", 1)
     writer.flush()
-    known = dict(writer.lengths)
+    known = dict(writer.ledger.lengths)
     kept = content(tree, "a"), content(tree, "b")
     add(writer, "a", 3, step=2)
     writer.flush()
-    writer.close()
+    writer.files.close()
     (Path(tree.root) / "plots" / "metrics" / "gone.tsv").unlink()
-    again = RowWriter(tree, known, Receipt())
-    again.cut_back()
+    again = RowWriter(tree, Ledger(known))
+    again.files.cut_back()
     assert (content(tree, "a"), content(tree, "b")) == kept
     add(again, "a", 3, step=2)
     again.flush()
-    again.close()
+    again.files.close()
     assert content(tree, "a") == kept[0] + "2\t3\n"
 
 
@@ -193,7 +194,7 @@ def test_a_name_that_cannot_be_a_file_does_not_hold_up_the_others(tree: Tree, wr
 def test_syncing_passes_over_a_file_that_could_not_be_opened_again(tmp_path: Path) -> None:
     """With fsync, a file that was written and then lost to something else does not bring the checkpoint down."""
     tree = Tree(str(tmp_path), 0o022, fsync=True)
-    writer = RowWriter(tree, {}, Receipt())
+    writer = RowWriter(tree, Ledger())
     add(writer, "a", 1)
     writer.flush()
     path = tmp_path / "plots" / "metrics" / "a.tsv"
@@ -203,8 +204,8 @@ def test_syncing_passes_over_a_file_that_could_not_be_opened_again(tmp_path: Pat
     with pytest.raises(IsADirectoryError):
         writer.flush()
     writer.discard("a")
-    writer.sync()
-    writer.close()
+    writer.files.sync()
+    writer.files.close()
     tree.close()
 
 
@@ -225,8 +226,8 @@ def test_a_linked_file_does_not_keep_a_resumed_run_from_beginning(tree: Tree, tm
     base = Path(tree.root) / "plots" / "metrics"
     base.mkdir(parents=True)
     (base / "a.tsv").symlink_to(outside)
-    writer = RowWriter(tree, {"plots/metrics/a.tsv": 3}, Receipt())
-    writer.cut_back()
+    writer = RowWriter(tree, Ledger({"plots/metrics/a.tsv": 3}))
+    writer.files.cut_back()
     add(writer, "a", 1)
     with pytest.raises(ValueError, match="symbolic link"):
         writer.flush()
@@ -235,7 +236,7 @@ def test_a_linked_file_does_not_keep_a_resumed_run_from_beginning(tree: Tree, tm
 
 def test_rows_of_a_rank_stand_in_its_own_file(tree: Tree) -> None:
     """Beside those of all ranks, with the header of the metric's name; an earlier run's are known, and cut back."""
-    made = RowWriter(tree, {}, Receipt())
+    made = RowWriter(tree, Ledger())
     made.add("a/loss", (0, 1, 0, 0.5))
     made.add((3, "a/loss"), (0, 1, 0, 0.25))
     made.flush()
@@ -243,11 +244,11 @@ def test_rows_of_a_rank_stand_in_its_own_file(tree: Tree) -> None:
     assert own.read_text(encoding="utf-8") == "step\tloss\n1\t0.25\n"
     lengths = existing_lengths(tree.root)
     assert sorted(lengths) == paths
-    assert lengths == made.lengths
-    made.close()
+    assert lengths == made.ledger.lengths
+    made.files.close()
     with own.open("a", encoding="utf-8") as file:
         file.write("2\t0.5")
-    again = RowWriter(tree, lengths, Receipt())
-    again.cut_back()
+    again = RowWriter(tree, Ledger(lengths))
+    again.files.cut_back()
     assert own.read_text(encoding="utf-8") == "step\tloss\n1\t0.25\n"
-    again.close()
+    again.files.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 from lived_daemon import checkpoint, system
 from lived_daemon.checkpoint import Checkpoint, Store
-from lived_daemon.receipt import Receipt
+from lived_daemon.ledger import Ledger
 from lived_daemon.runs.documents import Documents
 from lived_daemon.runs.output import Output
 from lived_daemon.runs.state import RunState
+from lived_daemon.writers import appending
 from lived_daemon.writers.artifacts import copy_into
 from lived_daemon.writers.files import Tree, replace_file
 from lived_daemon.writers.rows import RowWriter
@@ -102,26 +104,67 @@ def test_what_is_cut_back_is_synced_and_nothing_else(tmp_path: Path, done: Done)
     folder.mkdir(parents=True)
     for name in ("long", "right"):
         (folder / f"{name}.tsv").write_bytes(b"step\tx\n0\t1\n")
-    writer = RowWriter(tree, {"plots/metrics/long.tsv": 7, "plots/metrics/right.tsv": 11}, Receipt())
-    writer.cut_back()
+    writer = RowWriter(tree, Ledger({"plots/metrics/long.tsv": 7, "plots/metrics/right.tsv": 11}))
+    writer.files.cut_back()
     assert synced(done) == ["plots/metrics/long.tsv"]
     assert (folder / "long.tsv").read_bytes() == b"step\tx\n"
-    writer.close()
+    writer.files.close()
     tree.close()
 
 
 def test_rows_are_synced_once_per_checkpoint(tmp_path: Path, done: Done) -> None:
     """Not per row, not per tick."""
     tree = Tree(str(tmp_path), 0o022, fsync=True)
-    writer = RowWriter(tree, {}, Receipt())
+    writer = RowWriter(tree, Ledger())
     for step in range(5):
         writer.add("a", (0, step, 2, 1.0))
         writer.flush()
     assert done == []
-    writer.sync()
-    writer.sync()
+    writer.files.sync()
+    writer.files.sync()
     assert synced(done) == ["plots/metrics/a.tsv"]
-    writer.close()
+    writer.files.close()
+    tree.close()
+
+
+def test_with_more_names_than_open_files_everything_is_synced_at_once(
+    tmp_path: Path, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few files that make room for others are synced one by one; of many, a checkpoint takes care."""
+    monkeypatch.setattr(appending, "MAX_OPEN", 1)
+    monkeypatch.setattr(appending, "MAX_SYNCS", 2)
+    tree = Tree(str(tmp_path), 0o022, fsync=True)
+    writer = RowWriter(tree, Ledger())
+    for names, expected in (("abc", ["a", "b", "c"]), ("abcd", ["a", "b", ""]), ("a", ["a"])):
+        for name in names:
+            writer.add(name, (0, 0, 2, 1.0))
+        writer.flush()
+        writer.files.sync()
+        assert synced(done) == [f"plots/metrics/{name}.tsv" if name else "everything" for name in expected]
+        done.clear()
+    writer.files.close()
+    tree.close()
+
+
+def test_a_file_that_cannot_be_synced_is_made_good_for_by_the_checkpoint(
+    tmp_path: Path, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is let go of with an error, and the checkpoint behind it does not take it for synced."""
+    tree = Tree(str(tmp_path), 0o022, fsync=True)
+    writer = RowWriter(tree, Ledger())
+    writer.add("a", (0, 0, 2, 1.0))
+    writer.flush()
+
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            writer.files.let_go()
+    writer.files.sync()
+    assert synced(done) == ["everything"]
+    writer.files.close()
     tree.close()
 
 
@@ -204,14 +247,14 @@ def test_what_dvc_has_written_is_synced_before_its_job_is_done(
 def test_without_fsync_nothing_is_synced(tmp_path: Path, done: Done) -> None:
     """``--fsync never``: no file, no folder."""
     tree = Tree(str(tmp_path / "run"), 0o022)
-    writer = RowWriter(tree, {"plots/metrics/b.tsv": 0}, Receipt())
+    writer = RowWriter(tree, Ledger({"plots/metrics/b.tsv": 0}))
     tree.replace("plots/images/a.png", b"x")
     (tmp_path / "run" / "plots" / "metrics").mkdir()
     (tmp_path / "run" / "plots" / "metrics" / "b.tsv").write_bytes(b"half a row")
-    writer.cut_back()
+    writer.files.cut_back()
     writer.add("a", (0, 0, 2, 1.0))
     writer.flush()
-    writer.sync()
+    writer.files.sync()
     tree.remove("plots/images")
     tree.sync_folders()
     replace_file(str(tmp_path / "dvc.yaml"), b"x", 0o022, fsync=False)
@@ -223,5 +266,5 @@ def test_without_fsync_nothing_is_synced(tmp_path: Path, done: Done) -> None:
     store.load(done.append, lambda _: None)
     checkpoint.forget_oldest(str(tmp_path / "home"))
     assert synced(done) == []
-    writer.close()
+    writer.files.close()
     tree.close()

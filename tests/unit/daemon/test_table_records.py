@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lived.capture import to_value
 from lived.capture.plots import capture_table
-from lived_daemon.writers.documents import render_json
-from lived_daemon.writers.plots import table_records
+from lived_daemon.writers.plots import render_table, table_records
 from lived_protocol import values
 
 
@@ -31,7 +30,7 @@ def dvclive_json(datapoints: Any) -> bytes:
 
 def rendered(datapoints: Any) -> bytes:
     table = values.unpack(values.pack(capture_table("plot", datapoints), to_value))
-    return render_json(table_records(table))
+    return render_table(table)
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from lived_daemon import checkpoint, table_verify
 from lived_daemon.checkpoint import Checkpoint, Store
 from lived_daemon.cli import main
+from lived_daemon.ledger import Ledger
 from lived_daemon.receipt import Receipt, encode_log
 from lived_daemon.verify import Difference, UnverifiableError, verify
 from lived_daemon.writers.files import Tree
@@ -29,14 +30,14 @@ class Ran:
     def __init__(self, base: Path) -> None:
         self.home = base / "home"
         self.root = base / "run"
-        self.lengths: dict[str, int] = {}
+        self.ledger = Ledger()
         self.runs = 0
 
     def run(self, rows: int = 5, resume: bool = False, state: str = "ended", image: bytes = b"picture") -> None:
         """One run, as a daemon would have written it."""
         tree = Tree(str(self.root), 0o022)
         receipt = Receipt()
-        writer = RowWriter(tree, dict(self.lengths) if resume else {}, receipt)
+        writer = RowWriter(tree, Ledger(self.ledger.lengths if resume else {}))
         for number in range(rows):
             writer.add("train/loss", (0, number, events.METRIC_PLOT, float(number)), PRODUCER)
         writer.flush()
@@ -46,9 +47,9 @@ class Ran:
         tree.replace("metrics.json", b"{}\n")
         receipt.rewritten("metrics.json", b"{}\n")
         self.runs += 1
-        self.lengths = writer.lengths
+        self.ledger = writer.ledger
         self.remember(f"run{self.runs}", receipt, state, resume)
-        writer.close()
+        writer.files.close()
         tree.close()
 
     def remember(self, run_id: str, receipt: Receipt, state: str, resume: bool) -> None:
@@ -56,7 +57,7 @@ class Ran:
         store = Store(str(self.home), f"key-{run_id}", fsync=False)
         store.add_files(encode_log(receipt.take_noted()))
         run = {"run_id": run_id, "directory": str(self.root), "resume": resume, "continues": False}
-        store.save(checkpoint.encode(Checkpoint(lengths=self.lengths, state={"run": run}, receipt=receipt.dump())))
+        store.save(checkpoint.encode(Checkpoint(ledger=self.ledger, state={"run": run}, documents=receipt.dump())))
         store.save_status(
             {"id": run_id, "directory": str(self.root), "state": state, "opened": self.runs, "updated": str(self.runs)}
         )
@@ -171,7 +172,7 @@ def test_what_was_changed_between_two_runs_is_found(ran: Ran) -> None:
     """The later run has appended behind something that the earlier one did not leave."""
     with ran.path(ROWS).open("ab") as file:
         file.write(b"9\t9.0\n")
-    ran.lengths = {ROWS: ran.path(ROWS).stat().st_size}
+    ran.ledger = Ledger({ROWS: ran.path(ROWS).stat().st_size})
     ran.run(rows=1, resume=True)
     (found,) = ran.differences()
     assert found == Difference("changed", ROWS, "somebody else changed it between two runs")
@@ -189,6 +190,7 @@ def test_a_folder_that_a_resumed_run_has_replaced_has_the_files_of_the_later_one
         receipt = Receipt()
         receipt.copied(str(ran.root), "artifacts/model", PRODUCER)
         ran.runs += 1
+        ran.ledger = Ledger(ran.ledger.lengths)
         ran.remember(f"run{ran.runs}", receipt, "ended", resume=True)
     assert ran.differences() == []
     (folder / "a").unlink()
@@ -221,16 +223,15 @@ def test_rows_of_runs_that_are_forgotten_are_left_alone(ran: Ran) -> None:
 def test_a_file_changed_during_the_run_is_said(tmp_path: Path) -> None:
     """The daemon saw it, and vouches for no row of it that came before."""
     ran = Ran(tmp_path)
-    tree, receipt = Tree(str(ran.root), 0o022), Receipt()
-    writer = RowWriter(tree, {}, receipt)
+    tree = Tree(str(ran.root), 0o022)
+    writer = RowWriter(tree, ran.ledger)
     for number in range(2):
         writer.add("train/loss", (0, number, events.METRIC_PLOT, 0.5), PRODUCER)
         writer.flush()
         if number == 0:
             ran.path(ROWS).write_bytes(b"mine\n")
-    ran.lengths = writer.lengths
-    ran.remember("run1", receipt, "ended", resume=False)
-    writer.close()
+    ran.remember("run1", Receipt(), "ended", resume=False)
+    writer.files.close()
     tree.close()
     (found,) = ran.differences()
     assert found == Difference("changed", ROWS, "somebody else changed it during the run, when 1 row stood in it")

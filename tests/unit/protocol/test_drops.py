@@ -33,7 +33,7 @@ def test_there_is_a_word_for_each_kind() -> None:
         (drops.pack_empty()[:-1], "only 255 bytes"),
         (bytes(drops.SIZE), "mark"),
         (b"LIVEDSEG" + drops.pack_empty()[8:], "mark"),
-        (drops.pack_empty()[:8] + b"\x02" + drops.pack_empty()[9:], "version 2"),
+        (drops.pack_empty()[:8] + b"\x03" + drops.pack_empty()[9:], "version 3"),
     ],
 )
 def test_what_is_no_drop_count_is_refused(content: bytes, reason: str) -> None:

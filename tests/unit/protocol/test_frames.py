@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lived_protocol import frames
+from lived_protocol import frames, records
 from lived_protocol.errors import DamagedFrameError
 
 BODIES = st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6)
@@ -71,9 +71,9 @@ def test_resync_finds_the_first_whole_frame_behind_damage(noise: bytes, bodies: 
     offset = frames.resync(buffer, 0)
     assert offset is not None
     assert offset <= len(noise)
-    length = frames.body_length(buffer, offset)
-    assert length is not None
-    found, _ = frames.cut(buffer[offset : offset + frames.size_of(length)], 0)
+    size = frames.size_at(buffer, offset)
+    assert size is not None
+    found, _ = frames.cut(buffer[offset : offset + size], 0)
     assert len(found) == 1
 
 
@@ -90,7 +90,9 @@ def test_resync_computes_few_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sizes_are_those_of_the_encoding() -> None:
     """The header is eight bytes, and a length is known once they are there."""
     frame = frames.encode(b"abc")
-    assert frame.hex() == "03000000c2412435616263"
+    assert frame.hex() == "00000003352441c2616263"
     assert len(frame) == frames.size_of(3) == frames.HEADER_SIZE + 3
-    assert frames.body_length(frame, 0) == 3
-    assert frames.body_length(frame[:7], 0) is None
+    assert frames.size_at(frame, 0) == len(frame)
+    assert frames.size_at(frame[:7], 0) is None
+    assert frames.size_at(b"\x80", 0) == records.SIZE
+    assert frames.size_at(b"", 0) is None
