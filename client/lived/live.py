@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lived_protocol import errors, events, places, records
 from lived_protocol.names import check_name
 
-from lived import ranks, repository
+from lived import ranks, repository, rows
 from lived import system as platform
 from lived.capture import to_value
 from lived.capture.params import capture_params
@@ -136,6 +137,8 @@ class Live:
     def _begin(self, recorder: Recorder, step: int | None = None) -> None:
         self._recorder = recorder
         self._step = step
+        #: The step of the row that :meth:`log` has begun and not closed; it is open as long as that is the current one.
+        self._row: int | None = None
         self._summary = Summary(self._summary_changed)
         self._latest: dict[str, Any] = {}
         self._metric_names: set[str] = set()
@@ -263,11 +266,7 @@ class Live:
 
     @step.setter
     def step(self, value: int) -> None:
-        if hasattr(value, "item"):
-            value = value.item()
-        if isinstance(value, bool) or not isinstance(value, int) or not -_LONGEST_STEP <= value <= _LONGEST_STEP:
-            raise InvalidDataTypeError("step", type(value))
-        self._step = value
+        self._step = _checked_step(value)
 
     def set_step(self, step: int) -> None:
         """Set :attr:`step`."""
@@ -374,37 +373,66 @@ class Live:
 
         Args:
             data: keys and values. Nested dicts are flattened, their keys joined with dots. A value is one of
-                :meth:`log_metric`, a :class:`lived.media.Media`, or a list of media of one kind.
-            step: where the row stands, if not at the current step. A larger one than that closes the row at it and
-                becomes the current one; a smaller one is logged at without changing it.
+                :meth:`log_metric`, a :class:`lived.media.Media`, a list of media of one kind, an array (more than 32
+                elements are a histogram, fewer a metric each: ``key.0``, ``key.1``), a Pillow image or a matplotlib
+                figure (both are an image).
+            step: where the row stands, if not at the current step. A larger one than that closes the row at it, if
+                there is one, and becomes the current one; a smaller one is logged at without changing it. All rows
+                are kept; the last one of a step counts.
             commit: close the row, so that the next one is at the next step. True if not given, unless ``step`` is.
+                What stands in a row that is not closed is logged all the same; :meth:`end` closes it.
 
         Raises:
             InvalidDataTypeError: a key or value is none of these; what stands before it in ``data`` is logged.
             InvalidNameError: a key cannot name a file, as in :meth:`log_metric`.
         """
-        from lived.rows import log_row
-
+        if not isinstance(data, Mapping):
+            raise InvalidDataTypeError("row", type(data))
         current = self._step or 0
-        if step is not None and step > current:
-            if self._step is not None or self._latest:
-                self.next_step()
-            self.step = current = step
-        log_row(data, current if step is None else step, self._log_metric_at, self._log_media_at)
+        at = current if step is None else self._enter_row(step, current)
+        if at >= current:
+            self._log_current(data, at)
+        else:
+            rows.log_row(data, partial(self._log_metric_at, at), partial(self._log_media_at, at))
         if commit or (commit is None and step is None):
+            self._close_row(bool(data))
+        elif data and at >= current:
+            self._row = at
+
+    def _enter_row(self, step: int, current: int) -> int:
+        """``step`` as an int; where it is behind the current one, that row is closed, and it is the current one."""
+        step = _checked_step(step)
+        if step > current:
+            self._close_row(False)
+            self._step = step
+        return step
+
+    def _close_row(self, has_values: bool) -> None:
+        """End the current step, if :meth:`log` has logged anything at it; there are no empty ones."""
+        if has_values or self._row == (self._step or 0):
+            self._row = None
             self.next_step()
 
-    def _log_metric_at(self, name: str, step: int, val: Any) -> None:
-        current = self._step
-        if step == (current or 0):
-            self.log_metric(name, val)
-            return
+    def _log_current(self, data: Mapping[str, Any], step: int) -> None:
+        """Log a row at the current step; what is known for a metric of floats without any detour."""
+        known, latest, append_metric = self._metric_names, self._latest, self._recorder.append_metric
+        for name, val in data.items():
+            if type(val) is float and name in known:
+                append_metric(name, step, val)
+                latest[name] = val
+            else:
+                rows.log_row({name: val}, self.log_metric, partial(self._log_media_at, step))
+                append_metric = self._recorder.append_metric  # the first of all may have attached another producer
+
+    def _log_metric_at(self, step: int, name: str, val: Any) -> None:
+        """Log a metric at a step that is behind the current one; it is the latest value all the same."""
         value = capture_scalar(name, val)
         if name not in self._metric_names:
             self._declare_metric(name)
         self._recorder.append(events.Metric(time_ns(), step, name, events.METRIC_PLOT, value))
+        self._latest[name] = value
 
-    def _log_media_at(self, key: str, step: int, kind: str, items: list[dict[str, Any]]) -> None:
+    def _log_media_at(self, step: int, key: str, kind: str, items: list[dict[str, Any]]) -> None:
         _check(key, ".jsonl")
         self._recorder.append(events.Media(time_ns(), step, key, kind, items), to_value)
 
@@ -691,6 +719,7 @@ class Live:
         if self._monitor is not None:
             self._monitor.end()
             self._monitor = None
+        self._close_row(False)
         if self._summary.holds_untracked:
             self._send_whole_summary()
         if "step" in self.summary:
@@ -727,6 +756,14 @@ class Live:
 
 def _unpickled(cls: type[Live]) -> Live:
     return cls.__new__(cls)
+
+
+def _checked_step(value: Any) -> int:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int) or not -_LONGEST_STEP <= value <= _LONGEST_STEP:
+        raise InvalidDataTypeError("step", type(value))
+    return int(value)
 
 
 def _check(name: str, suffix: str = "") -> None:
