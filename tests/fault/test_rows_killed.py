@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import operator
 import random
 import time
 from pathlib import Path
@@ -39,3 +42,25 @@ def test_rows_land_once_however_often_the_daemon_is_killed(
     assert rows(here / "run", "loss") == expected
     assert rows(here / "run", "count") == expected
     assert read_json(here / "run" / "metrics.json") == {"loss": count - 1.0, "count": count - 1, "step": 3 * count - 3}
+
+
+def test_aggregates_are_those_of_all_values_however_often_the_daemon_is_killed(
+    start: StartTrainer, here: Path, lived_home: Path, seed: int
+) -> None:
+    """Killed at random moments, the daemon leaves the minimum, mean, ... of all values, each counted once."""
+    moments = random.Random(seed)
+    trainer = start("row_trainers.summed_until_told", "run")
+    trainer.line()
+    for _ in range(KILLS):
+        wait_for_daemon(lived_home)
+        time.sleep(moments.uniform(DOCUMENT_SECONDS / 10, 2 * DOCUMENT_SECONDS))  # the random moment is what is tested
+        kill_daemon(lived_home)
+    trainer.tell("end")
+    *_, count, said = trainer.finish()
+    written = read_json(here / "run" / "metrics.json")
+    assert written == json.loads(said)
+    for name in ("loss", "nan", "n"):
+        values = [value for _, value in rows(here / "run", name) if value == value]
+        ends = {"min": min(values), "max": max(values), "first": values[0], "last": values[-1]}
+        assert written[name] == {**ends, "mean": functools.reduce(operator.add, values, 0.0) / len(values)}
+    assert len(rows(here / "run", "loss")) == int(count)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from lived_protocol import events, records
+from lived_protocol.definitions import is_rule
 from lived_protocol.errors import InvalidEventError, InvalidNameError
 from lived_protocol.hello import is_count
 from lived_protocol.names import check_name
@@ -160,7 +161,9 @@ def _media(event: events.Media) -> bool:
 
 
 def _define(event: events.Define) -> bool:
-    return type(event.name) is str and isinstance(event.rule, dict)
+    fits = type(event.name) is str and isinstance(event.rule, dict) and is_rule(event.rule)
+    step_metric = event.rule.get("step_metric") if fits else None
+    return fits and (step_metric is None or bool(check_name(step_metric, ".tsv")))
 
 
 def _dropped(event: events.Dropped) -> bool:
