@@ -54,6 +54,13 @@ class InvalidNameError(DvcLiveError, ValueError):
         super().__init__(str(msg))
 
 
+class InvalidDefinitionError(DvcLiveError, ValueError):
+    """``define_metric`` cannot take what it was given; ``msg`` says what, and what it takes."""
+
+    def __init__(self, msg: object) -> None:
+        super().__init__(str(msg))
+
+
 class InvalidMetricNameError(InvalidNameError):
     """The name of a metric cannot be a file below the run directory; ``msg`` says why."""
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,12 @@ from lived_protocol import errors, events, places, records
 from lived_protocol.names import check_name
 from lived_protocol.projects import place_of
 
-from lived import ranks, repository
+from lived import ranks, repository, rows
 from lived import system as platform
 from lived.capture import to_value
 from lived.capture.params import capture_params
-from lived.capture.scalars import capture_scalar, summary_value
+from lived.capture.scalars import Scalar, capture_scalar, number_of, summary_value
+from lived.definitions import Definitions
 from lived.error import (
     DataAlreadyLoggedError,
     InvalidDataTypeError,
@@ -136,12 +138,21 @@ class Live:
 
     # -- construction --------------------------------------------------------------------------------------------------
 
-    def _begin(self, recorder: Recorder, step: int | None = None) -> None:
+    def _begin(
+        self, recorder: Recorder, step: int | None = None, rules: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         self._recorder = recorder
         self._step = step
+        #: The step of the row that :meth:`log` has begun and not closed; it is open as long as that is the current one.
+        self._row: int | None = None
+        #: What is in it, where that has to be known.
+        self._row_names: set[str] = set()
         self._summary = Summary(self._summary_changed)
         self._latest: dict[str, Any] = {}
+        self._definitions = Definitions(rules)
+        #: Metrics that are logged without any detour, and those that a definition makes special.
         self._metric_names: set[str] = set()
+        self._special_names: set[str] = set()
         #: Folder -> one of the metrics in it.
         self._metric_folders: dict[str, str] = {}
         self._logged_at: dict[tuple[str, str], int] = {}
@@ -206,6 +217,7 @@ class Live:
         """Pickled, a Live becomes one that joins the same run."""
         overflow = (self._settings.overflow, self._settings.overflow_wait)
         state = {"run": self._run, "step": self._step, "dvc_file": self._dvc_file, "overflow": overflow}
+        state["rules"] = self._definitions.rules
         return _unpickled, (type(self),), state
 
     # -- where things are ----------------------------------------------------------------------------------------------
@@ -268,11 +280,7 @@ class Live:
 
     @step.setter
     def step(self, value: int) -> None:
-        if hasattr(value, "item"):
-            value = value.item()
-        if isinstance(value, bool) or not isinstance(value, int) or not -_LONGEST_STEP <= value <= _LONGEST_STEP:
-            raise InvalidDataTypeError("step", type(value))
-        self._step = value
+        self._step = _checked_step(value)
 
     def set_step(self, step: int) -> None:
         """Set :attr:`step`."""
@@ -294,7 +302,8 @@ class Live:
                 name, value = latest.popitem()
             except KeyError:  # another thread took the last one
                 break
-            self._summary.merge(name.split("/"), summary_value(value))
+            content = self._definitions.summary_of(name) if name in self._special_names else None
+            self._summary.merge(name.split("/"), summary_value(value) if content is None else content)
         return self._summary
 
     @summary.setter
@@ -345,8 +354,7 @@ class Live:
 
     def _log_any_metric(self, name: str, val: Any, timestamp: bool, plot: bool | None) -> None:
         value = capture_scalar(name, val)
-        if name not in self._metric_names:
-            self._declare_metric(name)
+        self._take_metric(name, value)
         flags = (events.METRIC_TIMESTAMP if timestamp else 0) | (events.METRIC_PLOT if plot else 0)
         if flags == events.METRIC_PLOT and type(value) is float:
             self._recorder.append_metric(name, self._step or 0, value)
@@ -356,6 +364,14 @@ class Live:
             self._recorder.append(events.Metric(time_ns(), self._step or 0, name, flags, value))
         self._latest[name] = value
 
+    def _take_metric(self, name: str, value: Scalar) -> None:
+        """Check the name of a metric that is logged the long way, and have what concerns it know its value."""
+        if name not in self._metric_names and name not in self._special_names:
+            self._declare_metric(name)
+        if name in self._special_names:
+            before = self._summary.at(name.split("/")) if self._resume else None
+            self._definitions.note(name, number_of(value), before)
+
     def _declare_metric(self, name: str) -> None:
         _check(name, ".tsv")
         folders: list[str] = []
@@ -363,16 +379,127 @@ class Live:
             parts = name.split("/")
             folders = ["/".join(parts[:count]) for count in range(1, len(parts))]
         for other in folders:
-            if other in self._metric_names:
+            if other in self._metric_names or other in self._special_names:
                 raise InvalidNameError(
                     f"the metric {name!r} cannot stand below the metric {other!r} in the summary; rename one of them"
                 )
         below = self._metric_folders.get(name)
         if below is not None:
             raise InvalidNameError(f"{name!r} is a folder of the metric {below!r} in the summary; rename one of them")
-        self._metric_names.add(name)
+        (self._special_names if self._definitions.concerns(name) else self._metric_names).add(name)
         for folder in folders:
             self._metric_folders.setdefault(folder, name)
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
+        summary: str | Iterable[str] | None = None,
+        overwrite: bool | None = None,
+    ) -> None:
+        """Say how a metric is shown and summed up, from its next value on.
+
+        Args:
+            name: of the metric, or a glob of names. The rule of the very name counts, else the last one that matches.
+            step_metric: the metric to show it over, in place of the step. DVC joins the two row by row, so ``dvc.yaml``
+                names it where both have as many rows.
+            step_sync: a row of :meth:`log` without the step metric gets its last value when it is closed. True if not
+                given, where there is a step metric.
+            hidden: a note for readers.
+            summary: what :attr:`summary` holds of it: any of ``"min"``, ``"max"``, ``"mean"``, ``"last"``, ``"first"``,
+                with commas or as a list, below its name (``{"loss": {"min": 0.1}}``), NaN left out; ``"none"`` leaves
+                it out. The latest value if not given.
+            overwrite: forget what was said of that name before; else what is not given stays.
+
+        Raises:
+            InvalidDefinitionError: one of them is none of these.
+            InvalidNameError: ``step_metric`` cannot name a metric.
+        """
+        if isinstance(step_metric, str):
+            _check(step_metric, ".tsv")
+        given = {"step_metric": step_metric, "step_sync": step_sync, "hidden": hidden, "summary": summary}
+        rule = self._definitions.define(name, given, bool(overwrite))
+        for known in [*self._metric_names, *self._special_names]:
+            special = self._definitions.concerns(known)
+            (self._special_names if special else self._metric_names).add(known)
+            (self._metric_names if special else self._special_names).discard(known)
+        self._recorder.append(events.Define(time_ns(), self._step, name, rule))
+
+    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        """Log a row: metrics and media under their keys, all at one step.
+
+        Args:
+            data: keys and values. Nested dicts are flattened, their keys joined with dots. A value is one of
+                :meth:`log_metric`, a :class:`lived.media.Media`, a list of media of one kind, an array (more than 32
+                elements are a histogram, fewer a metric each: ``key.0``, ``key.1``), a Pillow image or a matplotlib
+                figure (both are an image).
+            step: where the row stands, if not at the current step. A larger one than that closes the row at it, if
+                there is one, and becomes the current one; a smaller one is logged at without changing it. All rows
+                are kept; the last one of a step counts.
+            commit: close the row, so that the next one is at the next step. True if not given, unless ``step`` is.
+                What stands in a row that is not closed is logged all the same; :meth:`end` closes it.
+
+        Raises:
+            InvalidDataTypeError: a key or value is none of these; what stands before it in ``data`` is logged.
+            InvalidNameError: a key cannot name a file, as in :meth:`log_metric`.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidDataTypeError("row", type(data))
+        current = self._step or 0
+        at = current if step is None else self._enter_row(step, current)
+        if at >= current:
+            self._log_current(data, at)
+            if self._definitions.syncs:
+                self._row_names.update(name for name, _ in rows.flatten(data))
+        else:
+            rows.log_row(data, partial(self._log_metric_at, at), partial(self._log_media_at, at))
+            for name, value in self._definitions.missing([name for name, _ in rows.flatten(data)]).items():
+                self._log_metric_at(at, name, value)
+        if commit or (commit is None and step is None):
+            self._close_row(bool(data))
+        elif data and at >= current:
+            self._row = at
+
+    def _enter_row(self, step: int, current: int) -> int:
+        """``step`` as an int; where it is behind the current one, that row is closed, and it is the current one."""
+        step = _checked_step(step)
+        if step > current:
+            self._close_row(False)
+            self._step = step
+        return step
+
+    def _close_row(self, has_values: bool) -> None:
+        """End the current step, if :meth:`log` has logged anything at it; there are no empty ones."""
+        if has_values or self._row == (self._step or 0):
+            self._row = None
+            for name, value in self._definitions.missing(self._row_names).items():
+                self.log_metric(name, value)
+            self._row_names.clear()
+            self.next_step()
+
+    def _log_current(self, data: Mapping[str, Any], step: int) -> None:
+        """Log a row at the current step; what is known for a metric of floats without any detour."""
+        known, latest, append_metric = self._metric_names, self._latest, self._recorder.append_metric
+        for name, val in data.items():
+            if type(val) is float and name in known:
+                append_metric(name, step, val)
+                latest[name] = val
+            else:
+                rows.log_row({name: val}, self.log_metric, partial(self._log_media_at, step))
+                append_metric = self._recorder.append_metric  # the first of all may have attached another producer
+
+    def _log_metric_at(self, step: int, name: str, val: Any) -> None:
+        """Log a metric at a step that is behind the current one; it is the latest value all the same."""
+        value = capture_scalar(name, val)
+        self._take_metric(name, value)
+        self._recorder.append(events.Metric(time_ns(), step, name, events.METRIC_PLOT, value))
+        self._latest[name] = value
+
+    def _log_media_at(self, step: int, key: str, kind: str, items: list[dict[str, Any]]) -> None:
+        _check(key, ".jsonl")
+        self._recorder.append(events.Media(time_ns(), step, key, kind, items), to_value)
 
     def log_param(self, name: str, val: Any) -> None:
         """Log one parameter to ``params.yaml``. See :meth:`log_params`."""
@@ -663,6 +790,7 @@ class Live:
         if self._monitor is not None:
             self._monitor.end()
             self._monitor = None
+        self._close_row(False)
         if self._summary.holds_untracked:
             self._send_whole_summary()
         if "step" in self.summary:
@@ -694,7 +822,7 @@ class Live:
         self._cwd = state["run"]["cwd"]
         self._run = state["run"]
         self._notebook = None
-        self._begin(Recorder(self._settings, self._run, joins=True), state["step"])
+        self._begin(Recorder(self._settings, self._run, joins=True), state["step"], state["rules"])
 
 
 def _unpickled(cls: type[Live]) -> Live:
@@ -707,6 +835,14 @@ def _check_place(directory: str) -> None:
         place_of(directory, os.getcwd())
     except errors.InvalidNameError as exc:
         raise InvalidNameError(f"dir={directory!r}: {exc}") from None
+
+
+def _checked_step(value: Any) -> int:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int) or not -_LONGEST_STEP <= value <= _LONGEST_STEP:
+        raise InvalidDataTypeError("step", type(value))
+    return int(value)
 
 
 def _check(name: str, suffix: str = "") -> None:

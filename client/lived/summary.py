@@ -29,8 +29,18 @@ class Summary(dict[Any, Any]):
         for key, value in (content or {}).items():
             self._store(key, value)
 
+    def at(self, keys: list[str]) -> Any:
+        """What is at ``keys``, or None."""
+        found: Any = self
+        for key in keys:
+            found = found.get(key) if isinstance(found, Summary) else None
+        return found
+
     def merge(self, keys: list[str], value: Any) -> None:
-        """Store what ``log_metric`` logged, without telling anybody: the daemon knows it already."""
+        """Store what ``log_metric`` logged, without telling anybody: the daemon knows it already.
+
+        A dict is what a summary is made of; an empty one leaves nothing there.
+        """
         place: Summary = self
         for key in keys[:-1]:
             below = place.get(key)
@@ -38,7 +48,10 @@ class Summary(dict[Any, Any]):
                 below = place._wrap(key, {})
                 dict.__setitem__(place, key, below)
             place = below
-        dict.__setitem__(place, keys[-1], value)
+        if value == {}:
+            dict.pop(place, keys[-1], None)
+        else:
+            place.restore(keys[-1], value)
 
     def restore(self, key: Any, value: Any) -> None:
         """Store what an earlier run left, without telling anybody."""

@@ -188,6 +188,25 @@ class Name(NamedTuple):
     form: str
 
 
+class Media(NamedTuple):
+    """What was logged under ``key`` with ``live.log``: ``items`` of one ``kind``, see MEDIA.md."""
+
+    time: int
+    step: int
+    key: str
+    kind: str
+    items: list[dict[str, Any]]
+
+
+class Define(NamedTuple):
+    """How metrics whose names match ``name`` (a glob) are shown and summed up: ``rule`` is listed in WIRE.md."""
+
+    time: int
+    step: int | None
+    name: str
+    rule: dict[str, Any]
+
+
 Event = (
     Open
     | Metric
@@ -204,6 +223,8 @@ Event = (
     | Name
     | Piece
     | Content
+    | Media
+    | Define
 )
 
 KINDS: dict[int, type[Any]] = {
@@ -222,11 +243,13 @@ KINDS: dict[int, type[Any]] = {
     13: Name,
     14: Piece,
     15: Content,
+    16: Media,
+    17: Define,
 }
 _NUMBERS: dict[type[Any], int] = {cls: number for number, cls in KINDS.items()}
 _FIELDS: dict[int, int] = {number: len(cls._fields) for number, cls in KINDS.items()}
 #: Kinds whose data can be large; they are given up first when the journal is full.
-MEDIA = (Image, Plot, Curve)
+MEDIA = (Image, Plot, Curve, Media)
 
 
 def encode(event: Event, default: Callable[[Any], Any] | None = None) -> bytes:

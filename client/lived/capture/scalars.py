@@ -51,13 +51,16 @@ def _array_scalar(name: str, val: Any) -> Any:
     return plain
 
 
+def number_of(captured: Scalar) -> int | float | str | bool:
+    """A captured scalar as a plain value."""
+    if not isinstance(captured, values.Array):
+        return captured
+    order = "<" if captured.dtype[0] in "<|" else ">"
+    (number,) = struct.unpack(order + ("e" if captured.dtype[1:] == "f2" else "f"), captured.data)
+    return float(number)
+
+
 def summary_value(captured: Scalar) -> int | float | str | bool:
     """What ``live.summary`` and ``metrics.json`` hold of a captured scalar: NaN and infinities are text there."""
-    if isinstance(captured, values.Array):
-        order = "<" if captured.dtype[0] in "<|" else ">"
-        code = "e" if captured.dtype[1:] == "f2" else "f"
-        (number,) = struct.unpack(order + code, captured.data)
-        captured = float(number)
-    if isinstance(captured, float) and not math.isfinite(captured):
-        return str(captured)
-    return captured
+    plain = number_of(captured)
+    return str(plain) if isinstance(plain, float) and not math.isfinite(plain) else plain

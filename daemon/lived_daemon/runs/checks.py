@@ -11,10 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from lived_protocol import events, records
+from lived_protocol.definitions import is_rule
 from lived_protocol.errors import InvalidEventError, InvalidNameError
 from lived_protocol.hello import is_count
 from lived_protocol.names import check_name
 from lived_protocol.values import Array
+
+from lived_daemon.writers import media
 
 #: Bytes of the floats that travel as arrays without dimensions, and how ``struct`` names them.
 NARROW_FLOATS = {"f2": (2, "e"), "f4": (4, "f")}
@@ -170,6 +173,19 @@ def _is_json(value: Any) -> bool:
     return type(value) in _KEYS or type(value) is Array
 
 
+def _media(event: events.Media) -> bool:
+    if type(event.step) is not int or event.kind not in media.KINDS or not isinstance(event.items, list):
+        return False
+    fits = bool(event.items) and all(isinstance(item, dict) for item in event.items)
+    return fits and bool(check_name(event.key, ".jsonl"))
+
+
+def _define(event: events.Define) -> bool:
+    fits = type(event.name) is str and isinstance(event.rule, dict) and is_rule(event.rule)
+    step_metric = event.rule.get("step_metric") if fits else None
+    return fits and (step_metric is None or bool(check_name(step_metric, ".tsv")))
+
+
 def _dropped(event: events.Dropped) -> bool:
     return is_count(event.counts)
 
@@ -187,6 +203,8 @@ _CHECKS: dict[type[Any], Callable[[Any], bool]] = {
     events.Content: _content,
     events.Summary: _summary,
     events.Make: lambda event: isinstance(event.step, _OPTIONAL_STEP) and event.what in _OUTPUTS,
+    events.Media: _media,
+    events.Define: _define,
     events.Dropped: _dropped,
     events.End: lambda event: isinstance(event.step, _OPTIONAL_STEP),
 }

@@ -176,6 +176,7 @@ def _entries(state: RunState) -> dvcyaml.DvcyamlEntries:
         has_images=state.has_images,
         plots=[(os.path.join(directory, path), plot["config"]) for path, plot in state.plots.items()],
         artifacts=dict(state.artifacts),
+        axes=state.shown_over,
     )
 
 

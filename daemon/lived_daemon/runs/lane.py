@@ -18,7 +18,7 @@ from lived_protocol.records import Batch, Reading
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import RunState
 from lived_daemon.writers.columns import Columns
-from lived_daemon.writers.rows import RowWriter
+from lived_daemon.writers.rows import Key, RowWriter
 
 _RECORD = np.dtype([("word", ">u2"), ("time", ">f4"), ("value", ">i8"), ("check", ">u4")])
 #: A batch of fewer records is sooner done one by one.
@@ -134,6 +134,9 @@ class Lane:
             keys, latest.tolist(), latest.view(np.float64).tolist(), columns.floats[last].tolist(), strict=True
         ):
             state.latest[names[key]] = number if is_float else integer
+        if state.rules:
+            for number, part in columns.parts():
+                _follow(names[number], part, state)
         state.note_metrics()
         self._rows.add_columns(columns, producer)
 
@@ -144,6 +147,31 @@ class Lane:
             for number, (name, form) in reading.names.items():
                 known.learn(number, self._rows.number(name), form)
         return known
+
+
+def _follow(key: Key, rows: Columns, state: RunState) -> None:
+    """Sum up the rows of one metric, as :meth:`RunState.apply` does of each."""
+    assert isinstance(key, str), "ranks come one by one"
+    state.count_rows(key, len(rows))
+    aggregate = state.aggregate_of(key)
+    if aggregate is None:
+        return
+    values: npt.NDArray[Any] = np.ascontiguousarray(rows.values)
+    if rows.floats.all():
+        values = values.view(np.float64)
+        values = values[values == values]
+    elif rows.floats.any():
+        floats = values.view(np.float64).tolist()
+        for value, number, is_float in zip(values.tolist(), floats, rows.floats.tolist(), strict=True):
+            aggregate.add(number if is_float else value)
+        return
+    if len(values):
+        # Summed from left to right, as one by one; what numpy's sum does is another one in its last digits.
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = float(np.cumsum(np.concatenate([[aggregate.total], values.astype(np.float64)]))[-1])
+        first, last = values[0].item(), values[-1].item()
+        low, high = values[values.argmin()].item(), values[values.argmax()].item()
+        aggregate.add_many(len(values), first, last, low, high, total)
 
 
 class _Known:

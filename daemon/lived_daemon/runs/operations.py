@@ -56,6 +56,23 @@ class WritePlot(NamedTuple):
     table: dict[str, Any]
 
 
+class WriteMedia(NamedTuple):
+    """The files of one ``item`` of media: ``paths`` are those that its kind makes of it, in that order."""
+
+    paths: tuple[str, ...]
+    key: str
+    step: int
+    kind: str
+    item: dict[str, Any]
+
+
+class AppendLine(NamedTuple):
+    """A line of the index of a key's media; ``line`` is JSON, without its end."""
+
+    key: str
+    line: bytes
+
+
 class Track(NamedTuple):
     """A file or folder for DVC."""
 
@@ -107,4 +124,18 @@ class Say(NamedTuple):
     cause: str
 
 
-Operation = AppendRow | AppendRankRow | WriteImage | WriteCurve | WritePlot | Track | Store | Clear | Due | Finish | Say
+Operation = (
+    AppendRow
+    | AppendRankRow
+    | AppendLine
+    | WriteImage
+    | WriteCurve
+    | WritePlot
+    | WriteMedia
+    | Track
+    | Store
+    | Clear
+    | Due
+    | Finish
+    | Say
+)

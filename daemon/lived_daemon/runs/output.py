@@ -23,6 +23,7 @@ from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
 from lived_daemon.runs.documents import Documents, ReportMaker, report_request
 from lived_daemon.runs.operations import (
+    AppendLine,
     AppendRankRow,
     AppendRow,
     Clear,
@@ -32,15 +33,16 @@ from lived_daemon.runs.operations import (
     Track,
     WriteCurve,
     WriteImage,
+    WriteMedia,
     WritePlot,
 )
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.trust import is_believed
-from lived_daemon.writers import artifacts, curves, images, plots
+from lived_daemon.writers import artifacts, curves, images, media, plots
 from lived_daemon.writers.clearing import clear
 from lived_daemon.writers.files import Tree, heals
 from lived_daemon.writers.parts import Parts
-from lived_daemon.writers.rows import RowWriter, name_of
+from lived_daemon.writers.rows import Index, RowWriter, name_of
 
 logger = logging.getLogger("lived_daemon")
 
@@ -87,6 +89,8 @@ class Output:
             WriteImage: self._write_image,
             WriteCurve: self._write_curve,
             WritePlot: self._write_plot,
+            WriteMedia: self._write_media,
+            AppendLine: self._append_line,
             Track: self._track,
             Store: self._store,
             Clear: self._clear,
@@ -135,6 +139,19 @@ class Output:
             self._replace(plot.path, plots.render_table(plot.table), producer)
 
         self._submit(Job(plot.path, f"log_plot {plot.name!r}", _weight(plot.table), work, producer))
+
+    def _append_line(self, line: AppendLine, producer: bytes) -> None:
+        self.rows.add_line(Index(line.key), line.line, producer)
+
+    def _write_media(self, media_item: WriteMedia, producer: bytes) -> None:
+        def work() -> None:
+            made = media.KINDS[media_item.kind].encode(media_item.item)
+            for path, content in zip(media_item.paths, made, strict=True):
+                self._replace(path, content, producer)
+
+        label = f"log {media_item.key!r} (step {media_item.step})"
+        first = media_item.paths[0] if media_item.paths else media_item.key
+        self._submit(Job(first, label, _weight(media_item.item), work, producer))
 
     def _replace(self, path: str, content: bytes, producer: bytes) -> None:
         self.pool_tree.check_root()

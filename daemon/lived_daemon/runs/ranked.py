@@ -135,6 +135,10 @@ def _curve(state: RunState, _: Reduction, event: events.Curve, __: bytes, rank: 
     return (WriteCurve(path, event.name, event.curve, event.labels, event.predictions, event.options),)
 
 
+def _media(state: RunState, _: Reduction, event: events.Media, __: bytes, rank: int) -> Iterable[Operation]:
+    return state.log_media(event, "" if rank == 0 else f"plots/ranks/{rank}/")
+
+
 def _artifact(state: RunState, _: Reduction, event: events.Artifact, __: bytes, rank: int) -> Iterable[Operation]:
     if rank == 0:
         return state.apply(event)
@@ -162,6 +166,8 @@ _HANDLERS: dict[type[Any], Callable[[RunState, Reduction, Any, bytes, int], Iter
     events.Image: _image,
     events.Plot: _plot,
     events.Curve: _curve,
+    events.Media: _media,
+    events.Define: _of_rank_0,
     events.Artifact: _artifact,
     events.Summary: _summary,
     events.Make: _make,

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lived_protocol import events
+from lived_protocol import definitions, events
+from lived_protocol.definitions import Aggregate
 from lived_protocol.values import Array
 
 from lived_daemon.runs import dropped
 from lived_daemon.runs.checks import check
 from lived_daemon.runs.combining import narrow_value
 from lived_daemon.runs.operations import (
+    AppendLine,
     AppendRow,
     Clear,
     Due,
@@ -28,9 +30,11 @@ from lived_daemon.runs.operations import (
     Track,
     WriteCurve,
     WriteImage,
+    WriteMedia,
     WritePlot,
 )
 from lived_daemon.runs.reduction import Reduction
+from lived_daemon.writers import media
 
 
 @dataclass
@@ -56,6 +60,14 @@ class RunState:
     #: path in the tree -> {"name", "curve" (None for a custom plot), "config"}, in the order of their first call
     plots: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: key -> the largest step that media were logged at under it, and how often they were
+    media: dict[str, list[int]] = field(default_factory=dict)
+    #: glob of metrics' names -> how they are shown and summed up
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: metric that has a summary of its own -> what that is made from
+    aggregates: dict[str, Aggregate] = field(default_factory=dict)
+    #: metric that is shown over another one, and that other one -> how many rows it has
+    axes: dict[str, int] = field(default_factory=dict)
     #: producer (hex; empty for what the run resumes) -> events per kind that its journal had no room for, all in all
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     #: artifacts whose content is on its way, see :mod:`lived_daemon.runs.arriving`
@@ -65,14 +77,20 @@ class RunState:
     #: Of a run of several ranks, see :mod:`lived_daemon.runs.ranked`.
     reduction: Reduction | None = None
     _latest: dict[str, Any] = field(default_factory=dict)
+    #: metric -> its rule, as long as no other is defined
+    _matches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Whether no row is under way.
+    _concluded: bool = False
 
     # -- in and out of a checkpoint ------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:
         """Everything, as values that can be packed."""
         self._merge_latest()
-        dumped = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "_latest"}
-        return {**dumped, "reduction": self.reduction.dump() if self.reduction is not None else None}
+        dumped = {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
+        aggregates = {name: aggregate.dump() for name, aggregate in self.aggregates.items()}
+        reduction = self.reduction.dump() if self.reduction is not None else None
+        return {**dumped, "aggregates": aggregates, "reduction": reduction}
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> RunState:
@@ -85,6 +103,7 @@ class RunState:
             made = cls(**{**state, "reduction": None})
             reduction = state.get("reduction")
             loaded = Reduction.load(reduction) if reduction is not None else None
+            made.aggregates = {name: Aggregate.load(dumped) for name, dumped in made.aggregates.items()}  # type: ignore[arg-type]
         except (TypeError, KeyError, ValueError, AttributeError) as exc:
             raise ValueError(f"its state is none of a run: {exc}") from exc
         fresh = cls()
@@ -135,6 +154,8 @@ class RunState:
     def _metric(self, event: events.Metric) -> Iterable[Operation]:
         self.ended = self.crashed = False
         self._latest[event.name] = event.value
+        if self.rules:
+            self._follow(event.name, event.value, event.flags)
         self.has_metrics = True
         if not event.flags & events.METRIC_PLOT:
             return ()
@@ -151,6 +172,8 @@ class RunState:
         plotted: list[Operation] = []
         for row in rows:
             self._latest[row.name] = kept[row.name] = row.value
+            if self.rules:
+                self._follow(row.name, row.value, row.flags)
             if row.flags & events.METRIC_PLOT:
                 plotted.append(row)
         self.has_metric_files = self.has_metric_files or bool(plotted)
@@ -192,6 +215,92 @@ class RunState:
         path = f"plots/sklearn/{event.name}.json"
         self._remember_plot(path, event.name, event.curve, event.config)
         return (WriteCurve(path, event.name, event.curve, event.labels, event.predictions, event.options),)
+
+    def _media(self, event: events.Media) -> Iterable[Operation]:
+        return self.log_media(event, "")
+
+    def log_media(self, event: events.Media, prefix: str) -> Iterable[Operation]:
+        """Files and a line of the index for media; ``prefix`` is a folder that both stand below, or empty.
+
+        Files are named by the step; those of a step that is not behind all before, by the count of the key's logs too,
+        so that nothing that was logged is replaced.
+        """
+        key = prefix + event.key
+        last, count = self.media.get(key, (None, 0))
+        is_new = last is None or event.step > last
+        stem = f"{event.step}" if is_new else f"{event.step}.{count}"
+        self.media[key] = [event.step if is_new or last is None else last, count + 1]
+        kind = media.KINDS[event.kind]
+        if event.kind == "image" and not prefix:
+            self.has_images = True
+        notes: list[dict[str, Any]] = []
+        written: list[Operation] = []
+        for index, item in enumerate(event.items):
+            within = event.key if len(event.items) == 1 else f"{event.key}/{index}"
+            paths = tuple(f"{prefix}{folder}/{within}/{stem}{suffix}" for folder, suffix in kind.files(item))
+            notes.append(kind.note(item, paths))
+            written.append(WriteMedia(paths, event.key, event.step, event.kind, item))
+        line = {"step": event.step, "time": event.time / 1e9, "kind": event.kind, "items": notes}
+        return [AppendLine(key, media.render_line(line)), *written]
+
+    def _define(self, event: events.Define) -> Iterable[Operation]:
+        self.rules.pop(event.name, None)  # the last defined stands last
+        self.rules[event.name] = event.rule
+        self._matches.clear()
+        return ()
+
+    def rule_of(self, name: str) -> dict[str, Any]:
+        """The rule of the metric ``name``; empty if there is none."""
+        rule = self._matches.get(name)
+        if rule is None:
+            rule = self._matches[name] = definitions.rule_of(self.rules, name)
+        return rule
+
+    def aggregate_of(self, name: str) -> Aggregate | None:
+        """What the summary of the metric ``name`` is made from; None where that is its latest value."""
+        if "summary" not in self.rule_of(name):
+            return None
+        known = self.aggregates.get(name)
+        if known is None:
+            known = self.aggregates[name] = Aggregate()
+            if self.run.get("resume"):
+                known.resume(_at(self.summary, name.split("/")))
+        return known
+
+    def count_rows(self, name: str, count: int) -> None:
+        """The metric ``name`` has ``count`` more rows."""
+        self._concluded = False
+        step_metric = self._step_metric(name)
+        if step_metric is not None:
+            self.axes.setdefault(step_metric, 0)
+            self.axes[name] = self.axes.get(name, 0) + count
+        elif any(rule.get("step_metric") == name for rule in self.rules.values()):
+            self.axes[name] = self.axes.get(name, 0) + count
+
+    def _follow(self, name: str, value: Any, flags: int) -> None:
+        aggregate = self.aggregate_of(name)
+        if aggregate is not None:
+            aggregate.add(narrow_value(value) if type(value) is Array else value)
+        if flags & events.METRIC_PLOT:
+            self.count_rows(name, 1)
+
+    def _step_metric(self, name: str) -> str | None:
+        found: str | None = self.rule_of(name).get("step_metric")
+        return None if found == name else found
+
+    @property
+    def shown_over(self) -> dict[str, str]:
+        """Metric to the metric that it is shown over: DVC joins the two by row, so both must have as many.
+
+        While the run goes on, one row may be under way.
+        """
+        slack = 0 if self._concluded else 1
+        pairs = ((name, self._step_metric(name)) for name in self.axes)
+        return {
+            name: over
+            for name, over in pairs
+            if over is not None and self.axes[name] and abs(self.axes[name] - self.axes.get(over, 0)) <= slack
+        }
 
     def _remember_plot(self, path: str, name: str, curve: str | None, config: dict[str, Any]) -> None:
         # The first call decides how a plot is shown, as in DVCLive.
@@ -244,6 +353,7 @@ class RunState:
 
     def conclude(self, step: int | None) -> None:
         """The step of a run that ends: the last completed one, if there is one."""
+        self._concluded = True
         self._merge_latest()
         if "step" in self.summary:  # a metric may be called so as well
             known = self.summary["step"]
@@ -266,12 +376,28 @@ class RunState:
     @property
     def names_anything(self) -> bool:
         """Whether there is anything but the run's beginning."""
-        return bool(self.has_metrics or self.params or self.has_images or self.plots or self.artifacts or self.summary)
+        return bool(
+            self.has_metrics
+            or self.params
+            or self.has_images
+            or self.plots
+            or self.artifacts
+            or self.media
+            or self.summary
+        )
 
     def _merge_latest(self) -> None:
         for name, value in self._latest.items():
             keys = name.split("/")
-            _place(self.summary, keys[:-1])[keys[-1]] = _summary_value(value)
+            aggregate = self.aggregate_of(name) if self.rules else None
+            if aggregate is None:
+                _place(self.summary, keys[:-1])[keys[-1]] = _summary_value(value)
+                continue
+            content = aggregate.content(self.rule_of(name)["summary"])
+            if content:
+                _place(self.summary, keys[:-1])[keys[-1]] = content
+            else:
+                _delete(self.summary, keys)
         self._latest.clear()
 
 
@@ -283,6 +409,14 @@ def _place(summary: dict[Any, Any], keys: list[Any]) -> dict[Any, Any]:
             below = summary[key] = {}
         summary = below
     return summary
+
+
+def _at(summary: dict[Any, Any], keys: list[Any]) -> Any:
+    """What is at ``keys``, or None."""
+    found: Any = summary
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _delete(summary: dict[Any, Any], path: list[Any]) -> None:
@@ -313,6 +447,8 @@ _HANDLERS: dict[type[Any], Callable[[RunState, Any], Iterable[Operation]]] = {
     events.Curve: RunState._curve,
     events.Artifact: RunState._artifact,
     events.Summary: RunState._change_summary,
+    events.Media: RunState._media,
+    events.Define: RunState._define,
     events.Make: RunState._make,
     events.End: RunState._end,
 }

@@ -15,6 +15,7 @@ OUTPUTS = (
     "plots/images",
     "plots/sklearn",
     "plots/custom",
+    "media",
     "metrics.json",
     "params.yaml",
     "report.html",

@@ -19,6 +19,8 @@ Decisions:
    between two items stays between them; when the item below it goes, it stands before the next one.
 5. *An empty section* (``params:``) counts as an empty list, and a file of comments alone keeps them. DVCLive raises on
    the first and drops the second. A section of any other shape is refused.
+6. *A metric shown over another one* has an entry of its own behind that of the folder, whose id is the path of its
+   rows: DVC shows it in place of the folder's plot of that file, and decision 1 tells whose it is.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class DvcyamlEntries:
     """What one run has to say in ``dvc.yaml``. All paths are absolute.
 
     ``plots`` holds ``(output path, configuration)`` for each scikit-learn and custom plot, in the order of their first
-    call. ``artifacts`` maps a name to ``path`` and, where given, ``type``, ``desc``, ``labels`` and ``meta``.
+    call. ``artifacts`` maps a name to ``path`` and, where given, ``type``, ``desc``, ``labels`` and ``meta``. ``axes``
+    maps a metric to the one that it is shown over.
     """
 
     dvc_file: str
@@ -56,6 +59,7 @@ class DvcyamlEntries:
     has_images: bool = False
     plots: Sequence[tuple[str, Mapping[str, Any]]] = ()
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    axes: Mapping[str, str] = field(default_factory=dict)
 
 
 def render_dvcyaml(existing: str | None, entries: DvcyamlEntries) -> str:
@@ -95,6 +99,15 @@ def _sections(entries: DvcyamlEntries) -> dict[str, Any]:
     plots: list[Any] = []
     if entries.has_metric_files:
         plots.append({relative("plots/metrics"): {"x": "step"}})
+        plots.extend(
+            {
+                relative(_rows(name)): {
+                    "x": {relative(_rows(over)): _field(over)},
+                    "y": {relative(_rows(name)): _field(name)},
+                }
+            }
+            for name, over in entries.axes.items()
+        )
     if entries.has_images:
         plots.append(relative("plots/images"))
     plots.extend({relative(path): dict(config)} for path, config in entries.plots)
@@ -107,6 +120,14 @@ def _sections(entries: DvcyamlEntries) -> dict[str, Any]:
             for name, fields in entries.artifacts.items()
         }
     return sections
+
+
+def _rows(metric: str) -> str:
+    return f"plots/metrics/{metric}.tsv"
+
+
+def _field(metric: str) -> str:
+    return metric.rpartition("/")[2]
 
 
 def _relative(path: str, dvc_file: str) -> str:

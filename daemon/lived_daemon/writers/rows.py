@@ -10,7 +10,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lived_protocol import events
 
@@ -23,16 +23,27 @@ from lived_daemon.writers.rows_format import format_rows, header
 FOLDER = "plots/metrics"
 #: Below it, the rows of each rank.
 RANKS_FOLDER = "plots/ranks"
+MEDIA_FOLDER = "media"
 #: time (ns), step, flags, value
 Row = tuple[int, int, int, Any]
-#: One, or many.
-Rows = Row | Columns
-#: Whose rows: a metric's name, or a rank and the name.
-Key = str | tuple[int, str]
+#: One, or many; or a whole line.
+Rows = Row | Columns | bytes
+
+
+class Index(NamedTuple):
+    """The lines of a key's media."""
+
+    key: str
+
+
+#: Whose rows: a metric's name, or a rank and the name; or an index.
+Key = str | tuple[int, str] | Index
 
 
 def path_of(key: Key) -> str:
-    """Path of the rows of a metric, or of one rank's, in the tree."""
+    """Path of the rows of a metric, or of one rank's, or of an index, in the tree."""
+    if isinstance(key, Index):
+        return f"{MEDIA_FOLDER}/{key.key}.jsonl"
     return f"{FOLDER}/{key}.tsv" if isinstance(key, str) else f"{RANKS_FOLDER}/{key[0]}/{key[1]}.tsv"
 
 
@@ -43,8 +54,8 @@ def metric_of(path: str) -> str:
 
 
 def name_of(key: Key) -> str:
-    """The metric's name."""
-    return key if isinstance(key, str) else key[1]
+    """The metric's name, or the key of media."""
+    return key if isinstance(key, str) else key[-1]
 
 
 class RowWriter:
@@ -67,6 +78,11 @@ class RowWriter:
         if producer in self._columns:
             self._sort(producer)
         self._buffers[producer][key].append(row)
+        self.buffered += 1
+
+    def add_line(self, key: Index, line: bytes, producer: bytes) -> None:
+        """Take a line from ``producer``, without its end."""
+        self._buffers[producer][key].append(line + b"\n")
         self.buffered += 1
 
     def number(self, key: Key) -> int:
@@ -160,14 +176,16 @@ class RowWriter:
 
     def _append(self, key: Key, text: bytes, count: int, producer: bytes, stamped: bool) -> None:
         def render(is_empty: bool) -> bytes:
-            return header(name_of(key), stamped).encode() + text if is_empty else text
+            has_header = is_empty and not isinstance(key, Index)
+            return header(name_of(key), stamped).encode() + text if has_header else text
 
-        self.files.append(path_of(key), render, count, producer)
+        # Lines are not told for each producer: what they are about are files, which are.
+        self.files.append(path_of(key), render, count, b"" if isinstance(key, Index) else producer)
         self.buffered -= count
 
 
 def _is_stamped(row: Rows) -> bool:
-    return not isinstance(row, Columns) and bool(row[2] & events.METRIC_TIMESTAMP)
+    return not isinstance(row, (Columns, bytes)) and bool(row[2] & events.METRIC_TIMESTAMP)
 
 
 def count_rows(rows: Iterable[Rows]) -> int:
@@ -180,8 +198,9 @@ def text_of(rows: Iterable[Rows]) -> bytes:
     parts: list[bytes] = []
     single: list[Row] = []
     for one in rows:
-        if isinstance(one, Columns):
-            parts += [format_rows(single).encode(), one.text()] if single else [one.text()]
+        if isinstance(one, (Columns, bytes)):
+            parts += [format_rows(single).encode()] if single else []
+            parts.append(one if isinstance(one, bytes) else one.text())
             single = []
         else:
             single.append(one)
@@ -189,11 +208,11 @@ def text_of(rows: Iterable[Rows]) -> bytes:
 
 
 def existing_lengths(root: str) -> dict[str, int]:
-    """Lengths of the metric files that an earlier run left below ``root``, for a run that resumes it."""
+    """Lengths of the files with rows or lines that an earlier run left below ``root``, for a run that resumes it."""
     lengths: dict[str, int] = {}
-    for base in (FOLDER, RANKS_FOLDER):
+    for base in (FOLDER, RANKS_FOLDER, MEDIA_FOLDER):
         for folder, _, files in os.walk(os.path.join(root, base)):
-            for file in filter(lambda file: file.endswith(".tsv"), files):
+            for file in filter(lambda file: file.endswith((".tsv", ".jsonl")), files):
                 path = os.path.join(folder, file)
                 found = os.lstat(path)
                 if stat.S_ISREG(found.st_mode):

@@ -63,7 +63,7 @@ OTHERS = (
     st.builds(Log, st.sampled_from(NAMES), st.integers(-(2**80), 2**80) | st.text(max_size=3) | NARROW)
     | st.builds(Log, st.sampled_from(NAMES), FLOATS | I64, st.sampled_from([0, METRIC_PLOT | METRIC_TIMESTAMP]))
     | st.builds(Go, FAR_STEPS)
-    | st.sampled_from(["best", "replace", "params"])
+    | st.sampled_from(["best", "replace", "params", "define", "define all"])
 )
 CALLS = st.lists(METRICS | METRICS | METRICS | st.just("next") | st.just("next") | OTHERS, max_size=120)
 
@@ -71,6 +71,8 @@ _EXTRA = {
     "best": events.Summary(1, 0, "set", ["best"], 5),
     "replace": events.Summary(1, 0, "replace", [], {"x": 1}),
     "params": events.Params(1, 0, {"lr": 0.5}),
+    "define": events.Define(1, 0, "*loss", {"summary": ["min", "max", "mean", "first", "last"]}),
+    "define all": events.Define(1, 0, "*", {"summary": ["mean"], "step_metric": "train/seen"}),
 }
 
 

@@ -1,0 +1,114 @@
+"""Rows: what ``live.log`` makes of a dict, and at which step each of its values stands.
+
+What always holds: every value is in the journal when the call returns, whether its row is closed or not; a row is only
+what is logged at one step. A step that is behind the current one is logged at all the same.
+
+Decisions:
+
+1. *Arrays, tensors and lists of numbers* have no form in a file of rows. More than 32 elements are a histogram, as in
+   wandb. Fewer are a metric each, named by their place (``key.0``, ``key.1``, of two axes ``key.0.1``), so that they
+   can be plotted; wandb keeps the list, which it cannot plot. A single one is the metric itself.
+2. *Images and figures* are those of Pillow and matplotlib, alone or in lists, in place of a ``lived.media.Image``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lived import media
+from lived.capture import is_a, ndarray_of, zero_dimensional
+from lived.error import InvalidDataTypeError
+from lived.media.base import Media
+
+#: Logs one metric, and media, of the row.
+LogMetric = Callable[[str, Any], None]
+LogMedia = Callable[[str, str, list[dict[str, Any]]], None]
+#: Elements of an array that are still a metric each.
+MOST_ELEMENTS = 32
+_NUMBERS = (int, float)
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of ``data`` and of the dicts in it, whose keys are joined with dots.
+
+    Raises:
+        InvalidDataTypeError: a key is not a str.
+    """
+    for key, value in data.items():
+        if not isinstance(key, str):
+            raise InvalidDataTypeError("key", type(key))
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia) -> None:
+    """Log every entry of ``data``.
+
+    Raises:
+        InvalidDataTypeError: an entry can be no value of a metric and is no media; those before it are logged.
+    """
+    for key, value in flatten(data):
+        several = _media_of(key, value)
+        if several is not None:
+            log_media(key, several[0].kind, [one.item for one in several])
+            continue
+        array = _array_of(value)
+        if array is None:
+            log_metric(key, value)
+        elif array.size > MOST_ELEMENTS:
+            histogram = _make(key, "Histogram", array)
+            log_media(key, histogram.kind, [histogram.item])
+        else:
+            for place, element in _placed(array.tolist(), "", array.ndim):
+                log_metric(key + (place if array.size > 1 else ""), element)
+
+
+def _media_of(key: str, value: Any) -> list[Media] | None:
+    """The media that ``value`` is, alone or as a list; None if it is none."""
+    several = value if isinstance(value, (list, tuple)) else [value]
+    if not several or not all(isinstance(one, Media) or _is_picture(one) for one in several):
+        return None
+    made = [one if isinstance(one, Media) else _make(key, "Image", one) for one in several]
+    kinds = {one.kind for one in made}
+    if len(kinds) > 1:
+        raise InvalidDataTypeError(key, f"a list of several kinds of media ({', '.join(sorted(kinds))})")
+    return made
+
+
+def _is_picture(value: Any) -> bool:
+    return is_a(value, "PIL.Image", "Image") or is_a(value, "matplotlib.figure", "Figure")
+
+
+def _make(key: str, name: str, value: Any) -> Media:
+    """``value`` as media of the class ``name``."""
+    cls = getattr(media, name, None)
+    if cls is None:
+        raise InvalidDataTypeError(key, type(value))
+    made: Media = cls(value)
+    return made
+
+
+def _array_of(value: Any) -> Any:
+    """The array of numbers that an array, a tensor or a list is; None for what is none of these, or a scalar."""
+    if isinstance(value, (list, tuple)):
+        if not value or not all(isinstance(one, _NUMBERS) for one in value):
+            return None
+        import numpy as np
+
+        return np.array(value)
+    if not hasattr(value, "shape") or zero_dimensional(value):
+        return None
+    array = ndarray_of(value)
+    return array if array is not None and array.dtype.kind in "biuf" and array.size else None
+
+
+def _placed(nested: Any, place: str, axes: int) -> Iterator[tuple[str, Any]]:
+    if not axes:
+        yield place, nested
+        return
+    for index, below in enumerate(nested):
+        yield from _placed(below, f"{place}.{index}", axes - 1)

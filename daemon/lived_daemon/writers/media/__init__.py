@@ -1,0 +1,27 @@
+"""The kinds of media: which files each makes of what was logged, and what the index says of them.
+
+What always holds: :attr:`Kind.files` and :attr:`Kind.note` are quick and pure, since the run's own thread asks them in
+the order of the events; :attr:`Kind.encode` may take long, and is asked by the pool. The contents that it makes stand
+in the order of ``files``. The layout is specified in MEDIA.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from lived_daemon.writers.media.kind import Kind
+from lived_daemon.writers.media.texts import HTML
+
+#: By the name that events have for it.
+KINDS: dict[str, Kind] = {"html": HTML}
+
+
+def render_line(line: dict[str, Any]) -> bytes:
+    """A line of an index as JSON in UTF-8, without its end. NaN and infinity become null, as JSON has no form for them.
+
+    Raises:
+        TypeError: something in it has no form in JSON.
+    """
+    return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS)

@@ -1,0 +1,180 @@
+"""``live.log``: at which step each value of a row lands, when rows are closed, and what a value may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from lived import Live, media
+from lived.error import InvalidDataTypeError
+from lived.media.base import Media
+from matplotlib.figure import Figure
+from PIL import Image
+from trainers import rows, summary
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shared_home: Path) -> Iterator[Live]:
+    """A run in ``run``."""
+    monkeypatch.setenv("LIVED_HOME", str(shared_home))
+    monkeypatch.chdir(tmp_path)
+    live = Live("run", report=None)
+    yield live
+    live.end()
+
+
+def landed(live: Live, name: str) -> list[str]:
+    """The rows of a metric, as text, once all is in the tree."""
+    live.flush()
+    return [",".join(row.split("\t")) for row in rows(Path(live.dir), name)]
+
+
+def step_of(live: Live) -> Any:
+    """The step in metrics.json; None where none was completed."""
+    live.make_summary()
+    live.flush()
+    return summary(Path(live.dir)).get("step")
+
+
+def test_a_call_is_a_step_unless_it_says_otherwise(live: Live) -> None:
+    """Without ``step``, each call closes its row; with ``commit=False`` the next one adds to it."""
+    live.log({"loss": 0.5, "epoch": 1})
+    live.log({"loss": 0.4}, commit=False)
+    live.log({"epoch": 2})
+    live.log({"loss": 0.25})
+    assert landed(live, "loss") == ["0,0.5", "1,0.4", "2,0.25"]
+    assert landed(live, "epoch") == ["0,1", "1,2"]
+    assert live.step == 3
+
+
+def test_a_larger_step_closes_the_open_row_and_the_same_adds_to_it(live: Live) -> None:
+    """With ``step``, rows stay open until a larger one comes; ``log_metric`` adds to them too."""
+    live.log({"loss": 0.5}, step=3)
+    assert live.step == 3
+    live.log({"accuracy": 0.1}, step=3)
+    live.log_metric("rate", 0.01)
+    assert (step_of(live), live.step) == (3, 3)
+    live.log({"loss": 0.25}, step=7)
+    assert [landed(live, name) for name in ("loss", "accuracy", "rate")] == [["3,0.5", "7,0.25"], ["3,0.1"], ["3,0.01"]]
+    live.log({"accuracy": 0.2}, step=7, commit=True)
+    assert live.step == 8
+
+
+def completed(live: Live, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that are completed from now on."""
+    steps: list[int] = []
+    append = live._recorder.append_step
+
+    def remember(step: int) -> None:
+        steps.append(step)
+        append(step)
+
+    monkeypatch.setattr(live._recorder, "append_step", remember)
+    return steps
+
+
+def test_there_are_no_empty_steps(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps between those that are named, and rows without a value, are not completed."""
+    steps = completed(live, monkeypatch)
+    live.log({"loss": 1.0}, step=5)
+    live.log({}, step=6)
+    live.log({}, step=7)
+    live.log({})
+    live.log({"loss": 1.0}, step=9)
+    live.log({})
+    live.log({})
+    assert steps == [5, 9]
+    assert live.step == 10
+
+
+def test_the_end_closes_an_open_row(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is gathered when the run ends is a step like any other; no other is made."""
+    steps = completed(live, monkeypatch)
+    live.log({"loss": 0.5})
+    live.log({"loss": 0.25}, commit=False)
+    live.end()
+    assert rows(Path("run"), "loss") == ["0\t0.5", "1\t0.25"]
+    assert summary(Path("run"))["step"] == 1
+    live.end()
+    assert steps == [0, 1]
+
+
+def test_steps_out_of_order_are_kept(live: Live) -> None:
+    """Rows behind the current step, and steps that are logged again, all land, in the order of the calls."""
+    live.log({"loss": 1.0}, step=10)
+    live.log({"loss": 2.0, "late": 1}, step=4)
+    assert live.step == 10
+    live.log({"loss": 3.0}, step=10)
+    live.log({"loss": 4.0}, step=np.int64(11))
+    live.log({"loss": 5.0}, step=4, commit=False)
+    assert landed(live, "loss") == ["10,1.0", "4,2.0", "10,3.0", "11,4.0", "4,5.0"]
+    assert landed(live, "late") == ["4,1"]
+    assert live.summary["loss"] == 5.0
+    live.make_summary()
+    live.flush()
+    assert summary(Path("run"))["loss"] == 5.0
+
+
+def test_nested_dicts_are_flattened(live: Live) -> None:
+    """Their keys are joined with dots, and what is known already is no exception."""
+    for value in (0.5, 0.25):
+        live.log({"a": {"b": {"c": value}, "d": 1}, "e/f": value})
+    assert landed(live, "a.b.c") == landed(live, "e/f") == ["0,0.5", "1,0.25"]
+    assert landed(live, "a.d") == ["0,1", "1,1"]
+
+
+def test_arrays_of_few_elements_are_a_metric_each(live: Live) -> None:
+    """Up to 32 elements land under their places; one alone under the key; lists of numbers alike."""
+    live.log({"one": np.array([0.5]), "some": np.array([1.5, 2.5]), "grid": np.arange(4).reshape(2, 2), "list": [3, 4]})
+    found = {name: landed(live, name) for name in ("one", "some.0", "some.1", "grid.0.1", "grid.1.1", "list.1")}
+    assert found == {
+        "one": ["0,0.5"],
+        "some.0": ["0,1.5"],
+        "some.1": ["0,2.5"],
+        "grid.0.1": ["0,1"],
+        "grid.1.1": ["0,3"],
+        "list.1": ["0,4"],
+    }
+
+
+class Shown(Media):
+    """Media of a kind that there is, which keep what they were made from."""
+
+    kind = "html"
+    made: ClassVar[list[Any]] = []
+
+    def __init__(self, value: Any) -> None:
+        self.made.append(value)
+        super().__init__({"text": type(value).__name__, "caption": None})
+
+
+def test_larger_arrays_pictures_and_figures_are_media(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array of more than 32 elements is a histogram; what Pillow and matplotlib have are images, in lists too."""
+    monkeypatch.setattr(media, "Histogram", Shown, raising=False)
+    monkeypatch.setattr(media, "Image", Shown, raising=False)
+    picture = Image.new("L", (2, 2))
+    live.log({"weights": np.arange(33.0), "picture": picture, "figure": Figure(), "both": [picture, Shown(picture)]})
+    live.flush()
+    names = [type(one).__name__ for one in Shown.made]
+    assert names == ["Image", "ndarray", "Image", "Figure", "Image"]  # the first is made in the row
+    for key, count in (("weights", 1), ("picture", 1), ("figure", 1), ("both", 2)):
+        (line,) = Path(f"run/media/{key}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert (json.loads(line)["step"], len(json.loads(line)["items"])) == (0, count)
+
+
+def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
+    """The error names the key; what stood before it is logged, and the row goes on."""
+    with pytest.raises(InvalidDataTypeError, match="'bad'"):
+        live.log({"good": 1.0, "bad": object(), "behind": 2.0})
+    with pytest.raises(InvalidDataTypeError, match="'key'"):
+        live.log({1: 2.0})  # type: ignore[dict-item]
+    with pytest.raises(InvalidDataTypeError, match="'row'"):
+        live.log([("a", 1.0)])  # type: ignore[arg-type]
+    with pytest.raises(InvalidDataTypeError, match="'step'"):
+        live.log({"good": 1.0}, step="1")  # type: ignore[arg-type]
+    live.log({"good": 3.0})
+    assert landed(live, "good") == ["0,1.0", "0,3.0"]
