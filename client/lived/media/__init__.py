@@ -12,7 +12,13 @@ from typing import Any
 from lived.media.base import Media
 
 #: Public name -> the module that has it.
-_WHERE = {"Html": "texts"}
+_WHERE = {
+    "Audio": "audio",
+    "Html": "texts",
+    "Object3D": "objects",
+    "Video": "video",
+    "box3d": "objects",
+}
 
 __all__ = ["Media", *_WHERE]  # noqa: PLE0604 - they are strings
 

@@ -150,8 +150,9 @@ class Output:
                 self._replace(path, content, producer)
 
         label = f"log {media_item.key!r} (step {media_item.step})"
-        first = media_item.paths[0] if media_item.paths else media_item.key
-        self._submit(Job(first, label, _weight(media_item.item), work, producer))
+        # The last is the one that another log may replace, where there is such a one.
+        path = media_item.paths[-1] if media_item.paths else media_item.key
+        self._submit(Job(path, label, _weight(media_item.item), work, producer))
 
     def _replace(self, path: str, content: bytes, producer: bytes) -> None:
         self.pool_tree.check_root()

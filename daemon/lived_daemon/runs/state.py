@@ -239,6 +239,11 @@ class RunState:
             within = event.key if len(event.items) == 1 else f"{event.key}/{index}"
             paths = tuple(f"{prefix}{folder}/{within}/{stem}{suffix}" for folder, suffix in kind.files(item))
             notes.append(kind.note(item, paths))
+            if kind.plot is not None:
+                plot = f"{prefix or 'plots/'}custom/{within}.json"
+                paths = (*paths, plot)
+                if not prefix:
+                    self.plots[plot] = {"name": within, "curve": None, "config": kind.plot(item)}
             written.append(WriteMedia(paths, event.key, event.step, event.kind, item))
         line = {"step": event.step, "time": event.time / 1e9, "kind": event.kind, "items": notes}
         return [AppendLine(key, media.render_line(line)), *written]
