@@ -33,7 +33,7 @@ class Served:
         self.file = self.home / "lived.yaml"
         self.write(settings)
         self.log = folder / "serve.log"
-        command = [sys.executable, "-m", "lived_daemon.cli", "serve"]
+        command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure"]
         with open(self.log, "w", encoding="utf-8") as log:
             env = environment(lived_home, **more) | {"LIVED_HOME": str(self.home)}
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
