@@ -124,7 +124,8 @@ class Connection:
                 self._secure(socket)
         except (OSError, InvalidKeyError) as exc:
             self._handshakes = Handshakes(endpoint)
-            self._handshakes.reason, self._handshakes.refused = str(exc), True
+            # The own daemon cannot start there either, which is said; once the folder is put right, both can.
+            self._handshakes.reason, self._handshakes.refused = str(exc), not self._settings.local
             return
         socket.connect(endpoint)
 

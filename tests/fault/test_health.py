@@ -29,7 +29,15 @@ class Served:
 
     def __init__(self, home: Path, log: Path) -> None:
         self.endpoint, self.port = f"tcp://127.0.0.1:{free_port()}", free_port()
-        flags = ["--listen", self.endpoint, "--metrics-listen", f"127.0.0.1:{self.port}", "--unhealthy-seconds", "1.5"]
+        flags = [
+            "--insecure",
+            "--listen",
+            self.endpoint,
+            "--metrics-listen",
+            f"127.0.0.1:{self.port}",
+            "--unhealthy-seconds",
+            "1.5",
+        ]
         command = [sys.executable, "-m", "lived_daemon.cli", "serve", *flags, "--home", str(home), "--fsync", "never"]
         with log.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output)

@@ -32,7 +32,8 @@ class Served:
     def __init__(self, home: Path, log: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-        command = [sys.executable, "-m", "lived_daemon.cli", "serve", "--bind", self.endpoint, "--home", str(home)]
+        serve = [sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure"]
+        command = [*serve, "--listen", self.endpoint, "--home", str(home)]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 [*command, "--fsync", "never"], stdout=out, stderr=out, env={**os.environ, "LIVED_HOME": str(home)}

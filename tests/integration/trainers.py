@@ -239,7 +239,8 @@ class Served:
 
     def start(self) -> None:
         """Run it; it answers a moment later."""
-        command = [*self._prefix, sys.executable, "-m", "lived_daemon.cli", "serve", "--listen", self.endpoint]
+        serve = [*self._prefix, sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure"]
+        command = [*serve, "--listen", self.endpoint]
         command += [*self._options, "--home", str(self.home)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment(self.home), stdout=log, stderr=log)
