@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
+from lived_daemon.writers.media.arrays import ARRAY
 from lived_daemon.writers.media.kind import Kind
 from lived_daemon.writers.media.texts import HTML
 
 #: By the name that events have for it.
-KINDS: dict[str, Kind] = {"html": HTML}
+KINDS: dict[str, Kind] = {"array": ARRAY, "html": HTML}
 
 
 def render_line(line: dict[str, Any]) -> bytes:
