@@ -89,9 +89,9 @@ class RunState:
         """Everything, as values that can be packed."""
         self._merge_latest()
         dumped = {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
-        aggregates = {name: aggregate.dump() for name, aggregate in self.aggregates.items()}
+        aggregates = {name: aggregate.dump() for name, aggregate in sorted(self.aggregates.items())}
         reduction = self.reduction.dump() if self.reduction is not None else None
-        return {**dumped, "aggregates": aggregates, "reduction": reduction}
+        return {**dumped, "aggregates": aggregates, "axes": dict(sorted(self.axes.items())), "reduction": reduction}
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> RunState:
@@ -296,7 +296,7 @@ class RunState:
         While the run goes on, one row may be under way.
         """
         slack = 0 if self._concluded else 1
-        pairs = ((name, self._step_metric(name)) for name in self.axes)
+        pairs = ((name, self._step_metric(name)) for name in sorted(self.axes))
         return {
             name: over
             for name, over in pairs
