@@ -18,6 +18,7 @@ class Live(live.Live):
 
     _last_wins = True
     _default_dvcyaml = "dvc.yaml"
+    _stores_arrays = False
 
     def __init__(
         self,

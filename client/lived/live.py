@@ -23,7 +23,7 @@ from lived_protocol.projects import place_of
 
 from lived import ranks, repository, rows
 from lived import system as platform
-from lived.capture import to_value
+from lived.capture import to_list, to_value
 from lived.capture.params import capture_params
 from lived.capture.scalars import Scalar, capture_scalar, number_of, summary_value
 from lived.definitions import Definitions
@@ -85,6 +85,8 @@ class Live:
 
     #: Whether an image or plot may be logged twice in one step, the last one winning (DVCLive 3).
     _last_wins = False
+    #: Whether arrays in the summary become files of their own; else they are lists in ``metrics.json`` (DVCLive).
+    _stores_arrays = True
     #: What ``dvcyaml=True`` means; ``{dir}`` is the run's directory.
     _default_dvcyaml = os.path.join("{dir}", "dvc.yaml")
 
@@ -294,7 +296,9 @@ class Live:
     def summary(self) -> dict[str, Any]:
         """The latest value of each metric, nested by the parts of its name; written to ``metrics.json``.
 
-        It may be read and changed, nested too; a change is logged when it is made.
+        It may be read and changed, nested too; a change is logged when it is made. An array or tensor is stored whole,
+        as ``media/summary/{key}.npy``; ``metrics.json`` has its ``min``, ``max``, ``mean``, ``variance``, ``median``
+        and 95th percentile (``p95``), NaN left out.
         """
         latest = self._latest
         while latest:
@@ -319,11 +323,13 @@ class Live:
         # What was logged before the change must not overwrite it when it is merged later.
         if self._latest:
             self.summary  # noqa: B018 - merges
-        self._recorder.append(events.Summary(time_ns(), self._step, action, path, value), to_value)
+        event = events.Summary(time_ns(), self._step, action, path, value)
+        self._recorder.append(event, to_value if self._stores_arrays else to_list)
 
     def _send_whole_summary(self) -> None:
         self.summary  # noqa: B018 - merges what was logged before
-        self._recorder.append(events.Summary(time_ns(), self._step, "replace", [], self._summary.plain()), to_value)
+        event = events.Summary(time_ns(), self._step, "replace", [], self._summary.plain())
+        self._recorder.append(event, to_value if self._stores_arrays else to_list)
 
     # -- logging -------------------------------------------------------------------------------------------------------
 

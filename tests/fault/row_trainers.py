@@ -15,6 +15,7 @@ def killed_in_an_open_row(directory: str) -> None:
     live = Live(directory, report=None)
     for number in range(50):
         live.log({"loss": float(number), "nested": {"count": number}})
+    live.flush()  # there is a daemon
     live.log({"loss": 50.0}, commit=False)
     live.log({"nested": {"count": 50}}, commit=False)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -137,3 +137,9 @@ def to_value(obj: Any) -> Any:
     if value is None:
         raise TypeError(f"a {type(obj).__module__}.{type(obj).__qualname__} cannot be logged")
     return value
+
+
+def to_list(obj: Any) -> Any:
+    """As :func:`to_value`, but arrays and tensors travel as numbers in lists."""
+    array = ndarray_of(obj)
+    return to_value(obj) if array is None or not array.ndim else array.tolist()

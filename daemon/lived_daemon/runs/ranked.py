@@ -108,11 +108,12 @@ def _of_rank_0(state: RunState, _: Reduction, event: events.Event, __: bytes, ra
 
 
 def _summary(state: RunState, _: Reduction, event: events.Summary, __: bytes, rank: int) -> Iterable[Operation]:
-    if rank == 0:
-        state.apply(event)
-        if event.action == "replace":
-            state.keep_reduced()
-    return ()
+    if rank != 0:
+        return ()
+    operations = state.apply(event)
+    if event.action == "replace":
+        state.keep_reduced()
+    return operations
 
 
 def _image(state: RunState, _: Reduction, event: events.Image, __: bytes, rank: int) -> Iterable[Operation]:

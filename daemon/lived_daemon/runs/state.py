@@ -14,6 +14,8 @@ from typing import Any
 
 from lived_protocol import definitions, events
 from lived_protocol.definitions import Aggregate
+from lived_protocol.errors import InvalidNameError
+from lived_protocol.names import check_name
 from lived_protocol.values import Array
 
 from lived_daemon.runs import dropped
@@ -35,6 +37,7 @@ from lived_daemon.runs.operations import (
 )
 from lived_daemon.runs.reduction import Reduction
 from lived_daemon.writers import media
+from lived_daemon.writers.media.arrays import is_stored, statistics
 
 
 @dataclass
@@ -88,9 +91,9 @@ class RunState:
         """Everything, as values that can be packed."""
         self._merge_latest()
         dumped = {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
-        aggregates = {name: aggregate.dump() for name, aggregate in self.aggregates.items()}
+        aggregates = {name: aggregate.dump() for name, aggregate in sorted(self.aggregates.items())}
         reduction = self.reduction.dump() if self.reduction is not None else None
-        return {**dumped, "aggregates": aggregates, "reduction": reduction}
+        return {**dumped, "aggregates": aggregates, "axes": dict(sorted(self.axes.items())), "reduction": reduction}
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> RunState:
@@ -300,7 +303,7 @@ class RunState:
         While the run goes on, one row may be under way.
         """
         slack = 0 if self._concluded else 1
-        pairs = ((name, self._step_metric(name)) for name in self.axes)
+        pairs = ((name, self._step_metric(name)) for name in sorted(self.axes))
         return {
             name: over
             for name, over in pairs
@@ -323,13 +326,15 @@ class RunState:
 
     def _change_summary(self, event: events.Summary) -> Iterable[Operation]:
         self._merge_latest()
+        written: list[Operation] = []
+        value = _without_arrays(event.value, event.path, event.step or 0, written)
         if event.action == "replace":
-            self.summary = dict(event.value)
+            self.summary = dict(value)
         elif event.action == "set":
-            _place(self.summary, event.path[:-1])[event.path[-1]] = event.value
+            _place(self.summary, event.path[:-1])[event.path[-1]] = value
         else:
             _delete(self.summary, event.path)
-        return ()
+        return written
 
     def _make(self, event: events.Make) -> Iterable[Operation]:
         if event.what in ("summary", "sync"):
@@ -414,6 +419,24 @@ def _place(summary: dict[Any, Any], keys: list[Any]) -> dict[Any, Any]:
             below = summary[key] = {}
         summary = below
     return summary
+
+
+def _without_arrays(value: Any, path: list[Any], step: int, written: list[Operation]) -> Any:
+    """``value`` with what is told of each array in it in its place; ``written`` gets the files that they become."""
+    if isinstance(value, dict):
+        return {key: _without_arrays(below, [*path, key], step, written) for key, below in value.items()}
+    key = "/".join(map(str, path))
+    if not is_stored(value) or not _can_be_named(key):
+        return value
+    written.append(WriteMedia((f"media/summary/{key}.npy",), f"summary/{key}", step, "array", {"array": value}))
+    return statistics(value)
+
+
+def _can_be_named(key: str) -> bool:
+    try:
+        return bool(check_name(key, ".npy"))
+    except InvalidNameError:  # a key of the summary may be any text: its array stays a list there
+        return False
 
 
 def _at(summary: dict[Any, Any], keys: list[Any]) -> Any:

@@ -223,6 +223,27 @@ def test_the_quick_way_ends_where_the_long_one_does(calls: list[Any], repeat: in
         assert quick.reading.dump() == slow.reading.dump()
 
 
+ROWS = st.builds(Log, st.sampled_from(NAMES), FLOATS | I64, st.just(METRIC_PLOT))
+
+
+@settings(max_examples=40)
+@given(st.lists(ROWS | ROWS | ROWS | st.just("next"), min_size=3 * SHORTEST, max_size=10 * SHORTEST))
+def test_what_is_defined_is_summed_up_in_the_quick_way_too(calls: list[Any]) -> None:
+    """A batch of known metrics behind a definition: the same aggregates and counts of rows, to the last digit."""
+    known = [Log(name, value) for name in NAMES for value in (0.1, 3)]
+    ready = [*known, "next", "define all", "define"]  # numbers are told, and the step stands in the summary
+    with endings(2) as (direct, quick), tempfile.TemporaryDirectory() as folder:
+        journal = Journal(os.path.join(folder, "j"), PRODUCER, 1 << 26, 1 << 16)
+        for event in log(journal, [*ready, *calls]):
+            direct.apply(event)
+        for piece in cut(stream(journal), 1 << 20):
+            quick.take(piece, quick=True)
+        journal.close(delete=True)
+        assert quick.quick >= len(calls)
+        assert quick.all == direct.all
+        assert repr(quick.state.final_summary()) == repr(direct.state.final_summary())
+
+
 @settings(max_examples=60)
 @given(CALLS.filter(lambda calls: len(calls) > 10), st.data())
 def test_the_quick_way_ends_where_the_long_one_does_behind_damage(calls: list[Any], data: st.DataObject) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from lived_daemon.writers.media.arrays import ARRAY
 from lived_daemon.writers.media.audio import AUDIO
 from lived_daemon.writers.media.kind import Kind
 from lived_daemon.writers.media.objects import OBJECT3D
@@ -18,7 +19,7 @@ from lived_daemon.writers.media.texts import HTML
 from lived_daemon.writers.media.video import VIDEO
 
 #: By the name that events have for it.
-KINDS: dict[str, Kind] = {"audio": AUDIO, "html": HTML, "object3D": OBJECT3D, "video": VIDEO}
+KINDS: dict[str, Kind] = {"array": ARRAY, "audio": AUDIO, "html": HTML, "object3D": OBJECT3D, "video": VIDEO}
 
 
 def render_line(line: dict[str, Any]) -> bytes:
