@@ -287,9 +287,9 @@ print(json.dumps({name: [list(map(str, row)) for row in chart.table.data] for na
 
 @pytest.mark.peers
 def test_the_points_are_those_of_wandb(tmp_path: Path) -> None:
-    """Which rounds them to three digits. ``LIVED_PEERS_PYTHON`` is an interpreter that has it, if this has not."""
+    """Which rounds them to three digits. ``PEERS_PYTHON`` is an interpreter that has it, if this has not."""
     given = json.dumps({"true": TRUE.tolist(), "probas": PROBAS.tolist(), "names": NAMES})
-    python = os.environ.get("LIVED_PEERS_PYTHON", sys.executable)
+    python = os.environ.get("PEERS_PYTHON", sys.executable)
     done = subprocess.run([python, "-c", WANDB], input=given, capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     theirs = json.loads(done.stdout.splitlines()[-1])
