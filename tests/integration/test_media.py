@@ -100,6 +100,16 @@ def test_the_last_chart_of_a_key_is_what_dvc_draws_and_all_are_kept(tmp_path: Pa
     assert "eval_points" in (run / "report.html").read_text()
 
 
+def test_a_chart_that_takes_long_does_not_replace_a_later_one(tmp_path: Path) -> None:
+    """What DVC draws is in the order of the log, however long each takes to compute."""
+    true = np.arange(400_000) % 2
+    with lived.Live("run") as live:
+        live.log({"eval": plot.roc_curve(true, np.random.default_rng(1).random(len(true)))})
+        live.log({"eval": plot.scatter({"x": [1], "y": [2]}, "x", "y")})
+    assert json.loads((tmp_path / "run/plots/custom/eval.json").read_text()) == [{"x": 1, "y": 2}]
+    assert json.loads((tmp_path / "run/media/chart/eval/0.json").read_text())["chart"] == "roc_curve"
+
+
 @pytest.mark.dvc
 @pytest.mark.timeout(300)
 def test_dvc_draws_every_chart(tmp_path: Path) -> None:
