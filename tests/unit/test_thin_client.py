@@ -49,7 +49,9 @@ def imports_of(package: str) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("module", ["lived", "lived.dvclive"])
+@pytest.mark.parametrize(
+    "module", ["lived", "lived.dvclive", "lived.media.objects", "lived.media.video", "lived.sklearn"]
+)
 def test_importing_the_client_loads_no_heavy_library(module: str) -> None:
     """``import lived`` in a fresh interpreter loads none of the libraries that a trainer may not even have."""
     script = f"import sys, {module}; print(*sorted(name for name in sys.modules if '.' not in name))"

@@ -14,6 +14,7 @@ from lived.media.base import Media
 #: Public name -> the module that has it.
 _WHERE = {
     "Audio": "audio",
+    "Chart": "charts",
     "Html": "texts",
     "Object3D": "objects",
     "Video": "video",

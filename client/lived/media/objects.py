@@ -71,9 +71,8 @@ class Object3D(Media):
         point_cloud_type: str = "lidar/beta",
     ) -> Object3D:
         """A scene of points with boxes and vectors."""
-        return cls(
-            {"type": point_cloud_type, "points": points, "boxes": boxes, "vectors": () if vectors is None else vectors}
-        )
+        vectors = () if vectors is None else vectors
+        return cls({"type": point_cloud_type, "points": points, "boxes": boxes, "vectors": vectors})
 
 
 def _points(data: Any) -> Any:

@@ -137,6 +137,14 @@ def test_a_truncated_video_is_a_fault(format: str, left: float, tmp_path: Path) 
         travel(Video(path))
 
 
+def test_an_mp4_without_its_table_of_frames_is_a_fault() -> None:
+    """As a writer leaves it that was killed between two parts."""
+    parts = struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4s8x", 16, b"mdat")
+    with pytest.raises(ValueError, match="table of frames"):
+        travel(Video(io.BytesIO(parts), format="mp4"))
+    assert travel(Video(io.BytesIO(parts + struct.pack(">I4s", 8, b"moov")), format="mp4"))
+
+
 def test_a_batch_of_clips_is_tiled() -> None:
     """Four clips side by side, two by two, each in its place."""
     batch = np.zeros((4, 1, 1, 2, 2), np.uint8)
