@@ -20,6 +20,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lived_protocol.names import distinct
+
 Row = dict[str, Any]
 STEP = "_step"
 
@@ -42,16 +44,31 @@ class Run:
     @property
     def keys(self) -> list[str]:
         """The metrics that have rows."""
-        return sorted(self._below(self._prefix or "plots/metrics", ".tsv"))
+        return sorted(map(self._name_of, self._below(self._prefix or "plots/metrics", ".tsv")))
 
     def metric(self, key: str) -> dict[int, Any]:
         """The value of a metric at each of its steps, in their order; empty where it has no rows.
 
         Numbers are int and float, all else is text.
         """
-        path = os.path.join(self.dir, self._prefix or "plots/metrics", f"{key}.tsv")
+        path = self._rows(distinct(key))
+        if not os.path.exists(path):
+            path = self._rows(key)
         values = {int(row[-2]): _parsed(row[-1]) for row in _lines(path)}
         return {step: values[step] for step in sorted(values)}
+
+    def _rows(self, stem: str) -> str:
+        return os.path.join(self.dir, self._prefix or "plots/metrics", f"{stem}.tsv")
+
+    def _name_of(self, stem: str) -> str:
+        """The metric of a file; one that shares its name but for case with another has a mark behind it."""
+        if "~" not in stem:
+            return stem
+        with open(self._rows(stem), encoding="utf-8", newline="") as file:
+            head = next(csv.reader(file, delimiter="\t"), [""])
+        folder, slash, _ = stem.rpartition("/")
+        name = f"{folder}{slash}{head[-1]}"
+        return name if distinct(name) == stem else stem
 
     def history(
         self, samples: int = 500, keys: Sequence[str] | None = None, x_axis: str = STEP, pandas: bool = False

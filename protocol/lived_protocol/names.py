@@ -7,6 +7,7 @@ the daemon checks again, with this one function.
 from __future__ import annotations
 
 import re
+from zlib import crc32
 
 from lived_protocol.errors import InvalidNameError
 
@@ -55,6 +56,12 @@ def check_run_id(run_id: str) -> str:
     if problem is not None:
         raise InvalidNameError(f"the run id {run_id[:80]!r} {problem}, and is to be a part of a folder's name")
     return run_id
+
+
+def distinct(name: str) -> str:
+    """What the file of ``name`` is called where its own name, but for upper and lower case, is that of another file."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last[:48]}~{crc32(name.encode()):08x}"
 
 
 def _problem(name: str, suffix: str) -> str | None:

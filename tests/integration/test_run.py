@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lived import Live, Run
 from lived.media import Html
+from lived_protocol.names import distinct
 
 
 @pytest.fixture
@@ -106,3 +107,11 @@ def test_a_rank_is_read_alone(tmp_path: Path) -> None:
     (folder / "loss.tsv").write_text("step\tloss\n0\t4\n", encoding="utf-8")
     assert list(Run(tmp_path, rank=1).scan_history()) == [{"_step": 0, "loss": 4}]
     assert Run(tmp_path).keys == []
+
+
+def test_metrics_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> None:
+    """Where the file system has one name for both, the later has a file with a mark."""
+    files = {"loss": "step\tloss\n0\t1\n", distinct("Loss"): "step\tLoss\n0\t2\n", "a~b": "step\ta~b\n0\t3\n"}
+    run = made(tmp_path, **files)
+    assert run.keys == ["Loss", "a~b", "loss"]
+    assert list(run.scan_history()) == [{"_step": 0, "Loss": 2, "a~b": 3, "loss": 1}]

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from lived_protocol import events
+from lived_protocol.names import distinct
 
 from lived_daemon.ledger import Ledger
 from lived_daemon.writers.appending import Appender
@@ -72,6 +73,10 @@ class RowWriter:
         self.names: list[Key] = []
         self._numbers: dict[Key, int] = {}
         self.buffered = 0
+        self._tree = tree
+        #: By path without regard to case, whose it is, where the file system has none; None until that is known.
+        self._owners: dict[str, str] | None = None
+        self._folds: bool | None = None
 
     def add(self, key: Key, row: Row, producer: bytes = b"") -> None:
         """Take a row from ``producer``, or one of all ranks; it is written by the next :meth:`flush`."""
@@ -174,14 +179,39 @@ class RowWriter:
         """The key whose rows :meth:`flush` could not write, if it raised."""
         return next((key for buffers in self._buffers.values() for key in buffers), None)
 
+    def _path(self, key: Key) -> str:
+        """The path of the rows of ``key``: where names that differ only in case are one, the later gets another."""
+        path = path_of(key)
+        if isinstance(key, Index):
+            return path
+        if self._folds is None:
+            self._tree.folder("plots")
+            self._folds = folds_case(self._tree.root)
+        if not self._folds:
+            return path
+        if self._owners is None:
+            self._owners = {known.casefold(): known for known in self.ledger.lengths}
+        if self._owners.setdefault(path.casefold(), path) == path:
+            return path
+        name = name_of(key)
+        return f"{path.removesuffix(f'{name}.tsv')}{distinct(name)}.tsv"
+
     def _append(self, key: Key, text: bytes, count: int, producer: bytes, stamped: bool) -> None:
         def render(is_empty: bool) -> bytes:
             has_header = is_empty and not isinstance(key, Index)
             return header(name_of(key), stamped).encode() + text if has_header else text
 
         # Lines are not told for each producer: what they are about are files, which are.
-        self.files.append(path_of(key), render, count, b"" if isinstance(key, Index) else producer)
+        self.files.append(self._path(key), render, count, b"" if isinstance(key, Index) else producer)
         self.buffered -= count
+
+
+def folds_case(root: str) -> bool:
+    """Whether names that differ only in case are one below ``root``, which has the folder of plots."""
+    try:
+        return os.path.samefile(os.path.join(root, "plots"), os.path.join(root, "PLOTS"))
+    except OSError:
+        return False
 
 
 def _is_stamped(row: Rows) -> bool:

@@ -12,8 +12,9 @@ import pytest
 from lived_daemon.ledger import Ledger
 from lived_daemon.writers import appending
 from lived_daemon.writers.files import Tree
-from lived_daemon.writers.rows import RowWriter, existing_lengths
+from lived_daemon.writers.rows import RowWriter, existing_lengths, folds_case
 from lived_protocol import events
+from lived_protocol.names import distinct
 
 PLOT = events.METRIC_PLOT
 
@@ -252,3 +253,38 @@ def test_rows_of_a_rank_stand_in_its_own_file(tree: Tree) -> None:
     again.files.cut_back()
     assert own.read_text(encoding="utf-8") == "step\tloss\n1\t0.25\n"
     again.files.close()
+
+
+def test_names_that_differ_in_case_alone_have_a_file_each(
+    tree: Tree, writer: RowWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system has one for both, the later gets another, also after a restart."""
+    monkeypatch.setattr("lived_daemon.writers.rows.folds_case", lambda _: True)
+    for step in range(2):
+        for number, name in enumerate(("a/loss", "a/Loss", "A/loss", "other")):
+            add(writer, name, number, step=step)
+        writer.flush()
+    again = RowWriter(tree, writer.ledger.copy())
+    for name in ("A/loss", "a/Loss", "a/loss"):  # whoever comes first now
+        add(again, name, 9, step=2)
+        again.flush()
+    again.files.close()
+    for number, name in enumerate(("a/loss", distinct("a/Loss"), distinct("A/loss"))):
+        lines = content(tree, name).splitlines()
+        assert lines[1:] == [f"0\t{number}", f"1\t{number}", "2\t9"]
+    assert content(tree, distinct("a/Loss")).startswith("step\tLoss\n")
+    assert content(tree, "other") == "step\tother\n0\t3\n1\t3\n"
+
+
+def test_a_file_system_is_asked_whether_it_folds_case(tree: Tree, writer: RowWriter, tmp_path: Path) -> None:
+    """This one does not; one where both names lead to the same folder does."""
+    add(writer, "loss", 1)
+    add(writer, "Loss", 2)
+    writer.flush()
+    assert sorted(path.name for path in (tmp_path / "run/plots/metrics").iterdir()) == ["Loss.tsv", "loss.tsv"]
+    assert not folds_case(tree.root)
+    (tmp_path / "run" / "PLOTS").mkdir()
+    assert not folds_case(tree.root)
+    (tmp_path / "run" / "PLOTS").rmdir()
+    (tmp_path / "run" / "PLOTS").symlink_to("plots")
+    assert folds_case(tree.root)

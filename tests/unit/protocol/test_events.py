@@ -38,6 +38,8 @@ SAMPLES: list[Any] = [
     events.Name(NOW, None, 40_000, "train/loss", "d"),
     events.Piece(NOW, None, "0-data", "a/b.bin", 131072, b"\x00\x01"),
     events.Content(NOW, None, "0-data", [["", 0o40755, 0, None], ["a.bin", 0o100644, 2, "00" * 16]]),
+    events.Media(NOW, 1, "page", "html", [{"text": "<p>", "caption": None}]),
+    events.Define(NOW, None, "train/*", {"summary": ["min"], "step_metric": "epoch", "step_sync": True}),
 ]
 
 
@@ -46,6 +48,7 @@ def test_every_kind_has_its_number_for_ever() -> None:
     assert {number: cls.__name__ for number, cls in events.KINDS.items()} == {
         1: "Open", 2: "Metric", 3: "Step", 4: "Params", 5: "Image", 6: "Plot", 7: "Curve", 8: "Artifact",
         9: "Summary", 10: "Make", 11: "Dropped", 12: "End", 13: "Name", 14: "Piece", 15: "Content",
+        16: "Media", 17: "Define",
     }  # fmt: skip
     assert {type(sample) for sample in SAMPLES} == set(events.KINDS.values())
 
@@ -114,4 +117,4 @@ def test_the_specification_has_every_kind_with_its_fields() -> None:
 
 def test_media_are_the_kinds_that_can_be_large() -> None:
     """These are given up first when the journal is full; a metric, a step or the end never is."""
-    assert {cls.__name__ for cls in events.MEDIA} == {"Image", "Plot", "Curve"}
+    assert {cls.__name__ for cls in events.MEDIA} == {"Image", "Plot", "Curve", "Media"}
