@@ -16,6 +16,7 @@ _WHERE = {
     "Audio": "audio",
     "Chart": "charts",
     "Html": "texts",
+    "Image": "image",
     "Object3D": "objects",
     "Video": "video",
     "box3d": "objects",

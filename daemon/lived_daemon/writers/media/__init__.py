@@ -13,13 +13,21 @@ import orjson
 
 from lived_daemon.writers.media.audio import AUDIO
 from lived_daemon.writers.media.charts import CHART
+from lived_daemon.writers.media.image import IMAGE
 from lived_daemon.writers.media.kind import Kind
 from lived_daemon.writers.media.objects import OBJECT3D
 from lived_daemon.writers.media.texts import HTML
 from lived_daemon.writers.media.video import VIDEO
 
 #: By the name that events have for it.
-KINDS: dict[str, Kind] = {"audio": AUDIO, "chart": CHART, "html": HTML, "object3D": OBJECT3D, "video": VIDEO}
+KINDS: dict[str, Kind] = {
+    "audio": AUDIO,
+    "chart": CHART,
+    "html": HTML,
+    "image": IMAGE,
+    "object3D": OBJECT3D,
+    "video": VIDEO,
+}
 
 
 def render_line(line: dict[str, Any]) -> bytes:
