@@ -15,8 +15,10 @@ from lived.media.base import Media
 _WHERE = {
     "Audio": "audio",
     "Chart": "charts",
+    "Histogram": "histogram",
     "Html": "texts",
     "Image": "image",
+    "Molecule": "molecule",
     "Object3D": "objects",
     "Video": "video",
     "box3d": "objects",

@@ -27,8 +27,8 @@ class Image(Media):
     Args:
         data_or_path: an array of height x width, or height x width x 1, 3 or 4 channels (of a torch tensor the channels
             stand first); a PIL image; a matplotlib figure, or pyplot for its current one; the path of an image file, or
-            an open one; another Image, for what is not given here. Floats become whole numbers from 0 to 255: those from
-            0 to 1 by the factor 255, and where some are negative, their range is stretched to 0 to 1 before.
+            an open one; another Image, for what is not given here. Floats become whole numbers from 0 to 255: those
+            from 0 to 1 by the factor 255, and where some are negative, their range is stretched to 0 to 1 before.
         mode: the mode of Pillow's to convert it to.
         caption: shown with it.
         grouping: taken for the sake of W&B's signature, and of no effect there either.

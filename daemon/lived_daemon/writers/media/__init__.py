@@ -13,8 +13,10 @@ import orjson
 
 from lived_daemon.writers.media.audio import AUDIO
 from lived_daemon.writers.media.charts import CHART
+from lived_daemon.writers.media.histogram import HISTOGRAM
 from lived_daemon.writers.media.image import IMAGE
 from lived_daemon.writers.media.kind import Kind
+from lived_daemon.writers.media.molecule import MOLECULE
 from lived_daemon.writers.media.objects import OBJECT3D
 from lived_daemon.writers.media.texts import HTML
 from lived_daemon.writers.media.video import VIDEO
@@ -23,8 +25,10 @@ from lived_daemon.writers.media.video import VIDEO
 KINDS: dict[str, Kind] = {
     "audio": AUDIO,
     "chart": CHART,
+    "histogram": HISTOGRAM,
     "html": HTML,
     "image": IMAGE,
+    "molecule": MOLECULE,
     "object3D": OBJECT3D,
     "video": VIDEO,
 }
