@@ -18,6 +18,7 @@ from lived_daemon.writers.media.image import IMAGE
 from lived_daemon.writers.media.kind import Kind
 from lived_daemon.writers.media.molecule import MOLECULE
 from lived_daemon.writers.media.objects import OBJECT3D
+from lived_daemon.writers.media.table import table_kind
 from lived_daemon.writers.media.texts import HTML
 from lived_daemon.writers.media.video import VIDEO
 
@@ -32,6 +33,8 @@ KINDS: dict[str, Kind] = {
     "object3D": OBJECT3D,
     "video": VIDEO,
 }
+# Cells are of the kinds before it: a table is in no table.
+KINDS["table"] = table_kind(dict(KINDS))
 
 
 def render_line(line: dict[str, Any]) -> bytes:

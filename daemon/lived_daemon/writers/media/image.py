@@ -57,7 +57,7 @@ def _picture(item: Item) -> bytes:
 def _converted(png: bytes, mode: str | None, suffix: str) -> bytes:
     from PIL import Image
 
-    image = Image.open(io.BytesIO(png))
+    image: Image.Image = Image.open(io.BytesIO(png))
     made = io.BytesIO()
     if mode is not None:
         image = image.convert(mode)
