@@ -15,8 +15,12 @@ from lived.media.base import Media
 _WHERE = {
     "Audio": "audio",
     "Chart": "charts",
+    "Histogram": "histogram",
     "Html": "texts",
+    "Image": "image",
+    "Molecule": "molecule",
     "Object3D": "objects",
+    "Table": "table",
     "Video": "video",
     "box3d": "objects",
 }

@@ -15,4 +15,9 @@ class Media:
     kind: ClassVar[str]
 
     def __init__(self, item: dict[str, Any]) -> None:
-        self.item = item
+        self._item = item
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """What travels."""
+        return self._item

@@ -14,8 +14,12 @@ import orjson
 from lived_daemon.writers.media.arrays import ARRAY
 from lived_daemon.writers.media.audio import AUDIO
 from lived_daemon.writers.media.charts import CHART
+from lived_daemon.writers.media.histogram import HISTOGRAM
+from lived_daemon.writers.media.image import IMAGE
 from lived_daemon.writers.media.kind import Kind
+from lived_daemon.writers.media.molecule import MOLECULE
 from lived_daemon.writers.media.objects import OBJECT3D
+from lived_daemon.writers.media.table import table_kind
 from lived_daemon.writers.media.texts import HTML
 from lived_daemon.writers.media.video import VIDEO
 
@@ -24,10 +28,15 @@ KINDS: dict[str, Kind] = {
     "array": ARRAY,
     "audio": AUDIO,
     "chart": CHART,
+    "histogram": HISTOGRAM,
     "html": HTML,
+    "image": IMAGE,
+    "molecule": MOLECULE,
     "object3D": OBJECT3D,
     "video": VIDEO,
 }
+# Cells are of the kinds before it: a table is in no table.
+KINDS["table"] = table_kind(dict(KINDS))
 
 
 def render_line(line: dict[str, Any]) -> bytes:

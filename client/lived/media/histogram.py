@@ -1,0 +1,60 @@
+"""Histograms."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from lived.error import InvalidDataTypeError
+from lived.media.base import Media
+from lived.media.given import copied, numbers
+
+MAX_BINS = 512
+
+
+class Histogram(Media):
+    """How numbers are spread.
+
+    Args:
+        sequence: the numbers: a list, an array or a tensor of any shape; the daemon counts them.
+        np_histogram: counts and edges, as ``numpy.histogram`` returns them, in place of numbers.
+        num_bins: how many bins of one width; at most 512.
+
+    Raises:
+        InvalidDataTypeError: neither or both were given, a number is NaN or infinite, or the bins cannot be.
+    """
+
+    kind: ClassVar[str] = "histogram"
+
+    def __init__(self, sequence: Any = None, np_histogram: Any = None, num_bins: int = 64) -> None:
+        if (sequence is None) == (np_histogram is None):
+            raise InvalidDataTypeError("Histogram", "give either sequence or np_histogram")
+        super().__init__(_given(np_histogram) if sequence is None else _counted(sequence, num_bins))
+
+
+def _counted(sequence: Any, bins: int) -> dict[str, Any]:
+    if isinstance(bins, bool) or not isinstance(bins, int) or not 0 < bins <= MAX_BINS:
+        raise InvalidDataTypeError("Histogram", f"num_bins must be an int from 1 to {MAX_BINS}, not {bins!r}")
+    array = numbers("Histogram", sequence)
+    _check_finite("sequence", array)
+    return {"samples": copied(array), "bins": bins}
+
+
+def _given(pair: Any) -> dict[str, Any]:
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        raise InvalidDataTypeError("Histogram", "np_histogram must be counts and edges")
+    counts, edges = (numbers("Histogram", part, axes=1) for part in pair)
+    if not 0 < len(counts) <= MAX_BINS or len(edges) != len(counts) + 1:
+        raise InvalidDataTypeError(
+            "Histogram", f"{len(counts)} counts and {len(edges)} edges; give 1 to {MAX_BINS} counts and one edge more"
+        )
+    _check_finite("np_histogram", counts)
+    _check_finite("np_histogram", edges)
+    if (edges[1:] < edges[:-1]).any():
+        raise InvalidDataTypeError("Histogram", "the edges of np_histogram must not fall")
+    return {"counts": copied(counts), "edges": copied(edges)}
+
+
+def _check_finite(name: str, array: Any) -> None:
+    """Two passes without a copy: a NaN comes through both ends."""
+    if array.size and not all(-float("inf") < end < float("inf") for end in (array.min(), array.max())):
+        raise InvalidDataTypeError("Histogram", f"{name} has NaN or infinity; leave them out with x[np.isfinite(x)]")

@@ -1,0 +1,188 @@
+"""Tables, whose cells may be media."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from lived.capture import exact, is_a, ndarray_of
+from lived.error import InvalidDataTypeError
+from lived.media.base import Media
+from lived.media.image import Image
+
+LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
+_COLUMNS = ("Input", "Output", "Expected")
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Table(Media):
+    """Rows of cells: numbers, text, truth values, None, lists and dicts of these, arrays, dates, and media.
+
+    Args:
+        columns: their names; Input, Output and Expected unless ``dataframe`` has others.
+        data: rows, or an array of two axes.
+        rows: the same under another name.
+        dataframe: a frame of pandas or polars, in place of rows.
+        dtype: taken for the sake of W&B's signature: cells keep their own types.
+        optional: the same; any cell may be None.
+        allow_mixed_types: the same; a column may hold several types.
+        log_mode: ``"INCREMENTAL"``: each log has the rows that are new since the one before. Else each has all rows.
+
+    Raises:
+        InvalidDataTypeError: a row is not as long as there are columns, or a cell can be none.
+    """
+
+    kind: ClassVar[str] = "table"
+
+    def __init__(
+        self,
+        columns: Sequence[Any] | None = None,
+        data: Any = None,
+        rows: Any = None,
+        dataframe: Any = None,
+        dtype: Any = None,  # noqa: ARG002
+        optional: Any = True,  # noqa: ARG002
+        allow_mixed_types: bool = False,  # noqa: ARG002
+        log_mode: str | None = "IMMUTABLE",
+    ) -> None:
+        self.log_mode = log_mode or "IMMUTABLE"
+        if self.log_mode not in LOG_MODES:
+            raise InvalidDataTypeError("Table", f"log_mode must be one of {', '.join(LOG_MODES)}, not {log_mode!r}")
+        if dataframe is not None:
+            found, given = _frame(dataframe)
+            columns = found if columns is None else columns
+        else:
+            given = _rows(data if data is not None else rows)
+        self.columns = [str(name) for name in (_COLUMNS if columns is None else columns)]
+        self.data: list[list[Any]] = []
+        self._logged = 0
+        for row in given:
+            self.add_data(*row)
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """The rows as they are now; those of an incremental table are new once only."""
+        first = self._logged if self.log_mode == "INCREMENTAL" else 0
+        rows = self.data[first:]
+        self._logged = len(self.data)
+        cells = [
+            {"row": index, "column": place, "kind": cell.kind, "item": cell.item}
+            for index, row in enumerate(rows)
+            for place, cell in enumerate(row)
+            if isinstance(cell, Media)
+        ]
+        plain = [[None if isinstance(cell, Media) else cell for cell in row] for row in rows] if cells else rows
+        return {"columns": self.columns, "rows": plain, "cells": cells, "log_mode": self.log_mode, "first": first}
+
+    def add_data(self, *row: Any) -> None:
+        """Add a row, a cell for each column.
+
+        Raises:
+            InvalidDataTypeError: there are more or fewer, or one can be no cell.
+        """
+        if len(row) != len(self.columns):
+            raise InvalidDataTypeError(
+                "Table", f"row {len(self.data)} has {len(row)} cells, and there are {len(self.columns)} columns"
+            )
+        where = len(self.data)
+        self.data.append([cell if type(cell) in _PLAIN else _cell(f"row {where} of Table", cell) for cell in row])
+
+    def add_row(self, *row: Any) -> None:
+        """As :meth:`add_data`."""
+        self.add_data(*row)
+
+    def add_column(self, name: str, data: Any, optional: bool = False) -> None:  # noqa: ARG002
+        """Add a column with a cell for each row; to a table without columns, or without rows, with its rows.
+
+        Raises:
+            InvalidDataTypeError: there are more or fewer, the name is taken, or one can be no cell.
+        """
+        if name in self.columns:
+            raise InvalidDataTypeError("Table", f"there is a column {name!r} already")
+        array = ndarray_of(data)
+        cells = [_cell(f"column {name!r} of Table", cell) for cell in (data if array is None else array)]
+        if not self.columns:
+            self.data = [[] for _ in cells]
+        if len(cells) != len(self.data):
+            raise InvalidDataTypeError("Table", f"{len(cells)} cells for {len(self.data)} rows in column {name!r}")
+        if self._logged and self.log_mode == "INCREMENTAL":
+            raise InvalidDataTypeError("Table", "an incremental table that was logged takes no more columns")
+        self.columns.append(str(name))
+        for row, cell in zip(self.data, cells, strict=True):
+            row.append(cell)
+
+    def get_column(self, name: str, convert_to: str | None = None) -> Any:
+        """The cells of a column as a list, or with ``convert_to="numpy"`` as an array.
+
+        Raises:
+            InvalidDataTypeError: there is no such column, or no such form.
+        """
+        if name not in self.columns:
+            raise InvalidDataTypeError("Table", f"there is no column {name!r}; there are {', '.join(self.columns)}")
+        if convert_to not in (None, "numpy"):
+            raise InvalidDataTypeError("Table", f"convert_to must be None or 'numpy', not {convert_to!r}")
+        place = self.columns.index(name)
+        cells = [row[place] for row in self.data]
+        if convert_to is None:
+            return cells
+        import numpy as np
+
+        return np.array(cells)
+
+    def get_dataframe(self) -> Any:
+        """The table as a frame of pandas, which must be installed."""
+        import pandas as pd
+
+        return pd.DataFrame.from_records(self.data, columns=self.columns)
+
+    def iterrows(self) -> Iterator[tuple[int, list[Any]]]:
+        """The number and the cells of each row."""
+        yield from enumerate(self.data)
+
+
+def _frame(frame: Any) -> tuple[list[Any], list[Sequence[Any]]]:
+    """Columns and rows of a frame of pandas or polars."""
+    if not hasattr(frame, "columns"):
+        raise InvalidDataTypeError("Table(dataframe=...)", type(frame))
+    if hasattr(frame, "itertuples"):
+        return list(frame.columns), list(frame.itertuples(index=False, name=None))
+    if hasattr(frame, "rows"):
+        return list(frame.columns), list(frame.rows())
+    raise InvalidDataTypeError("Table(dataframe=...)", type(frame))
+
+
+def _rows(data: Any) -> list[Any]:
+    array = ndarray_of(data)
+    if array is not None:
+        if array.ndim != 2:
+            raise InvalidDataTypeError("Table", f"data of shape {array.shape} has not two axes")
+        return list(array.tolist())
+    if data is None:
+        return []
+    if not isinstance(data, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in data):
+        raise InvalidDataTypeError("Table", "data must be a list of rows, each a list; give a frame as dataframe=")
+    return list(data)
+
+
+def _cell(where: str, cell: Any) -> Any:
+    """What travels in place of a cell, sharing no memory with it."""
+    if type(cell) in _PLAIN or (isinstance(cell, Media) and not isinstance(cell, Table)):
+        return cell
+    if is_a(cell, "PIL.Image", "Image") or is_a(cell, "matplotlib.figure", "Figure"):
+        return Image(cell)
+    plain = exact(cell)
+    if plain is not None:
+        return plain
+    if type(cell).__name__ in ("NaTType", "NAType"):
+        return None
+    if isinstance(cell, (dt.date, dt.time)):
+        return cell.isoformat()
+    if isinstance(cell, Mapping):
+        return {str(key): _cell(where, one) for key, one in cell.items()}
+    if isinstance(cell, (list, tuple, set, frozenset)):
+        return [_cell(where, one) for one in cell]
+    array = ndarray_of(cell)
+    if array is not None and array.dtype.kind in "biufUSMm":
+        return array.astype(str).tolist() if array.dtype.kind in "SMm" else array.tolist()
+    raise InvalidDataTypeError(where, f"{type(cell)} can be no cell; turn it into text with str()")
