@@ -20,6 +20,7 @@ _WHERE = {
     "Image": "image",
     "Molecule": "molecule",
     "Object3D": "objects",
+    "Plotly": "plotly",
     "Table": "table",
     "Video": "video",
     "box3d": "objects",

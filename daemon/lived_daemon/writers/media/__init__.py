@@ -19,6 +19,7 @@ from lived_daemon.writers.media.image import IMAGE
 from lived_daemon.writers.media.kind import Kind
 from lived_daemon.writers.media.molecule import MOLECULE
 from lived_daemon.writers.media.objects import OBJECT3D
+from lived_daemon.writers.media.plotly import PLOTLY
 from lived_daemon.writers.media.table import table_kind
 from lived_daemon.writers.media.texts import HTML
 from lived_daemon.writers.media.video import VIDEO
@@ -33,6 +34,7 @@ KINDS: dict[str, Kind] = {
     "image": IMAGE,
     "molecule": MOLECULE,
     "object3D": OBJECT3D,
+    "plotly": PLOTLY,
     "video": VIDEO,
 }
 # Cells are of the kinds before it: a table is in no table.
