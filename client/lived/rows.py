@@ -13,6 +13,7 @@ Decisions:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -70,9 +71,9 @@ def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia)
 def _media_of(key: str, value: Any) -> list[Media] | None:
     """The media that ``value`` is, alone or as a list; None if it is none."""
     several = value if isinstance(value, (list, tuple)) else [value]
-    if not several or not all(isinstance(one, Media) or _is_picture(one) for one in several):
+    if not several or not all(isinstance(one, Media) or _is_picture(one) or _is_figure(one) for one in several):
         return None
-    made = [one if isinstance(one, Media) else _make(key, "Image", one) for one in several]
+    made = [one if isinstance(one, Media) else _shown(key, one) for one in several]
     kinds = {one.kind for one in made}
     if len(kinds) > 1:
         raise InvalidDataTypeError(key, f"a list of several kinds of media ({', '.join(sorted(kinds))})")
@@ -80,7 +81,23 @@ def _media_of(key: str, value: Any) -> list[Media] | None:
 
 
 def _is_picture(value: Any) -> bool:
-    return is_a(value, "PIL.Image", "Image") or is_a(value, "matplotlib.figure", "Figure")
+    return is_a(value, "PIL.Image", "Image")
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether ``value`` is a figure of matplotlib's, or ``pyplot``, which stands for the current one."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return is_a(value, "matplotlib.figure", "Figure") or (pyplot is not None and value is pyplot)
+
+
+def _shown(key: str, value: Any) -> Media:
+    """A picture as an image; a figure as a chart, where it can be one."""
+    if _is_picture(value):
+        return _make(key, "Image", value)
+    from lived.media.plotly import Plotly
+
+    made: Media = Plotly.make_plot_media(value)
+    return made
 
 
 def _make(key: str, name: str, value: Any) -> Media:
