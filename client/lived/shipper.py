@@ -179,7 +179,7 @@ class Shipper:
         if self._refused:
             return self._refused
         if self._discovery.hopeless:
-            return f"no daemon stays: {self._discovery.reason}"
+            return f"no daemon stays: {self._discovery.reason}{f' ({self._told})' if self._told else ''}"
         if not self._thread.is_alive():
             return "this process is ending, or the run has been ended"
         if self._failures >= HOPELESS_AFTER:

@@ -35,12 +35,13 @@ class JsonFormatter(logging.Formatter):
 
     def as_json(self, record: logging.LogRecord) -> str:
         """The object of ``record``."""
+        record.message = record.getMessage()
         when = dt.datetime.fromtimestamp(record.created, dt.UTC)
         line: dict[str, Any] = {
             "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.message,
         }
         for name in ("run", "producer"):
             if (value := getattr(record, name, None)) is not None:

@@ -202,8 +202,8 @@ class Run:
         event = events.decode(body, self._bounds)
         if isinstance(event, events.Open):
             return self._confined(event, feed)
-        if not feed.believed and PLACED not in self.state.run:
-            confined = trust.confine_event(event)
+        if not feed.believed:
+            confined = trust.confine_event(event, PLACED in self.state.run)
             if isinstance(event, events.Artifact) and confined != event:
                 self._teller.say_once(f"log_artifact {event.shown!r}", trust.NO_ARTIFACT, feed.producer)
             event = confined

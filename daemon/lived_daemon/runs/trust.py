@@ -67,10 +67,14 @@ def is_believed(run: dict[str, Any]) -> bool:
     return bool(run.get(BELIEVED, True))
 
 
-def confine_event(event: events.Event) -> events.Event:
-    """``event`` of a producer that is not believed, without what leads out of its run's directory."""
+def confine_event(event: events.Event, placed: bool = False) -> events.Event:
+    """``event`` of a producer that is not believed, without what leads out of its run's directory.
+
+    Artifacts of a run that is ``placed`` have theirs in it already.
+    """
     if isinstance(event, events.Artifact):
-        return event._replace(cache=False)  # its content comes in pieces: what it names is not read
+        # Its content comes in pieces: what it names is not read.
+        return event if placed else event._replace(cache=False)
     if isinstance(event, (events.Plot, events.Curve)) and isinstance(event.config, dict):
         template = event.config.get("template")
         if template is not None and not (isinstance(template, str) and _TEMPLATE.fullmatch(template)):

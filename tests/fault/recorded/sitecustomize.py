@@ -278,12 +278,12 @@ def _others_refused(log: Recorder) -> None:
 
 
 def _messages_recorded(log: Recorder) -> None:
-    from lived_daemon.ingest import door, receiver
+    from lived_daemon.ingest import guard, receiver
     from lived_daemon.runs.registry import Registry
     from lived_protocol import messages
 
     # The trainer is this user's, though it comes over TCP: artifacts, and a dvc.yaml elsewhere, are recorded as well.
-    door.Door.of = classmethod(lambda cls, _: cls())  # type: ignore[assignment]
+    guard.Guard.of = classmethod(lambda cls, _: cls())  # type: ignore[assignment]
     post, greet, deliver = receiver.Outbox.post, Registry.hello, Registry.deliver
 
     def posted(self: Any, producer: bytes, message: Any) -> None:
@@ -312,9 +312,9 @@ def _messages_recorded(log: Recorder) -> None:
 
 def _keep_few_open() -> None:
     """Have files and folders let go of before a checkpoint, though there are not many."""
-    from lived_daemon.writers import files, rows
+    from lived_daemon.writers import appending, files
 
-    files.MAX_FOLDERS, rows.MAX_OPEN = 6, 6
+    files.MAX_FOLDERS, appending.MAX_OPEN = 6, 6
 
 
 def _record() -> None:
