@@ -23,6 +23,7 @@ def test_rows_and_config_are_in_the_tree(tmp_path: Path) -> None:
         wandb.log({"loss": 1.5}, commit=False)
         wandb.log({"train": {"acc": 0.25}})
         wandb.log({"loss": 0.5})
+    assert wandb.run is None
     tree = tmp_path / "wandb" / "one"
     assert (tree / "plots/metrics/loss.tsv").read_text().splitlines() == ["step\tloss", "0\t1.5", "1\t0.5"]
     assert (tree / "plots/metrics/train.acc.tsv").read_text().splitlines() == ["step\ttrain.acc", "0\t0.25"]

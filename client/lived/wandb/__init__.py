@@ -31,7 +31,7 @@ def init(
     live = Live(os.path.join(root, "wandb", run_id), report=None)
     if config:
         live.log_params(dict(config))
-    run = Run(live, run_id)
+    run = Run(live, run_id, _forget)
     return run
 
 
@@ -48,7 +48,11 @@ def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = 
 
 def finish(exit_code: int | None = None) -> None:
     """:meth:`Run.finish` of the current run, if there is one."""
-    global run  # noqa: PLW0603 - wandb.run is rebound
     if run is not None:
-        ended, run = run, None
-        ended.finish(exit_code)
+        run.finish(exit_code)
+
+
+def _forget(ended: Run) -> None:
+    global run  # noqa: PLW0603 - wandb.run is rebound
+    if run is ended:
+        run = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -11,10 +11,11 @@ from lived.wandb.errors import UsageError
 
 
 class Run:
-    """A run; as a context manager it finishes when the block is left."""
+    """A run; as a context manager it finishes when the block is left. ``forget`` is called when it finishes."""
 
-    def __init__(self, live: Live, run_id: str) -> None:
+    def __init__(self, live: Live, run_id: str, forget: Callable[[Run], None]) -> None:
         self._live = live
+        self._forget = forget
         self._finished = False
         self.id = run_id
 
@@ -47,6 +48,7 @@ class Run:
         """End the run: return when everything logged is in the tree. ``exit_code`` has no local meaning."""
         if not self._finished:
             self._finished = True
+            self._forget(self)
             self._live.end()
 
     def __enter__(self) -> Run:
