@@ -9,3 +9,7 @@ class Error(DvcLiveError):
 
 class UsageError(Error):
     """A call came at a time when it cannot be, such as ``log`` behind ``finish``."""
+
+
+class ConfigError(Error):
+    """A value of ``config`` was changed without ``allow_val_change``."""
