@@ -89,6 +89,18 @@ def test_an_id_that_was_used_goes_on(tmp_path: Path) -> None:
         wandb.init(dir=tmp_path, id="../one")
 
 
+def test_the_arguments_choose_what_config_holds(tmp_path: Path) -> None:
+    given = {"lr": 0.5, "depth": 3, "secret": "x"}
+    with wandb.init(dir=tmp_path, config=given, config_exclude_keys=["secret"], settings={"run_name": "named"}) as run:
+        assert run.config.as_dict() == {"lr": 0.5, "depth": 3}
+        assert run.name == "named"
+    with wandb.init(dir=tmp_path, config=given, config_include_keys=["lr"]) as run:
+        assert run.config.as_dict() == {"lr": 0.5}
+    with pytest.raises(TypeError):
+        wandb.init(dir=tmp_path, config=3)
+    assert wandb.run is None
+
+
 def test_a_disabled_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     run = wandb.init(dir=tmp_path, config={"lr": 0.5})

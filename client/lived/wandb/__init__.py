@@ -117,6 +117,10 @@ def init(
         return run
     if isinstance(config, str):
         raise TypeError("config must be a dict or an object with attributes here, not the path of a file")
+    content = dict(config or {}) if config is None or isinstance(config, Mapping) else vars(config)
+    if config_include_keys is not None:
+        content = {key: value for key, value in content.items() if key in config_include_keys}
+    content = {key: value for key, value in content.items() if key not in (config_exclude_keys or ())}
     foreign = {
         "force": force, "resume_from": resume_from, "fork_from": fork_from, "save_code": save_code,
         "tensorboard": tensorboard, "sync_tensorboard": sync_tensorboard, "monitor_gym": monitor_gym,
@@ -131,14 +135,9 @@ def init(
     if reinit != "create_new":
         finish()
     begun = begin(asked(ask, settings), _forget)
-    if config is not None:
-        content = dict(config) if isinstance(config, Mapping) else vars(config)
-        if config_include_keys is not None:
-            content = {key: value for key, value in content.items() if key in config_include_keys}
-        content = {key: value for key, value in content.items() if key not in (config_exclude_keys or ())}
-        begun.config.update(content, allow_val_change=allow_val_change or begun.resumed)
     if run is None:
         _bind(begun)
+    begun.config.update(content, allow_val_change=allow_val_change or begun.resumed)
     return begun
 
 
