@@ -1,0 +1,1 @@
+"""The places inside of wandb that frameworks import from."""

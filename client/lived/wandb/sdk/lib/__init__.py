@@ -1,0 +1,5 @@
+"""``RunDisabled``, where wandb has it."""
+
+from lived.wandb.wandb_run import RunDisabled
+
+__all__ = ["RunDisabled"]

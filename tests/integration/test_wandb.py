@@ -1,0 +1,192 @@
+"""The wandb-like interface: what is logged through it is in the tree."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lived import wandb
+from lived.error import DaemonUnavailableError, InvalidDataTypeError, InvalidNameError
+from lived.wandb.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _ends_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "WANDB_DIR",
+        "WANDB_RUN_ID",
+        "WANDB_MODE",
+        "WANDB_PROJECT",
+        "WANDB_NAME",
+        "WANDB_TAGS",
+        "WANDB_RESUME",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    wandb.finish()
+
+
+def test_rows_and_config_are_in_the_tree(tmp_path: Path) -> None:
+    with wandb.init(dir=tmp_path, id="one", config={"lr": 0.5}) as run:
+        assert wandb.run is run
+        wandb.log({"loss": 1.5}, commit=False)
+        wandb.log({"train": {"acc": 0.25}})
+        wandb.log({"loss": 0.5})
+    assert wandb.run is None
+    tree = tmp_path / "wandb" / "one"
+    assert (tree / "plots/metrics/loss.tsv").read_text().splitlines() == ["step\tloss", "0\t1.5", "1\t0.5"]
+    assert (tree / "plots/metrics/train.acc.tsv").read_text().splitlines() == ["step\ttrain.acc", "0\t0.25"]
+    assert (tree / "params.yaml").read_text() == "lr: 0.5\n"
+
+
+def test_the_environment_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_RUN_ID", "two")
+    run = wandb.init()
+    assert Path(run.dir) == tmp_path / "wandb" / "two"
+    wandb.finish()
+    assert wandb.run is None
+
+
+def test_wrong_use_raises(tmp_path: Path) -> None:
+    with pytest.raises(wandb.Error):
+        wandb.log({"loss": 1.0})
+    run = wandb.init(dir=tmp_path)
+    with pytest.raises(TypeError):
+        run.log([1.0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        run.log({1: 1.0})  # type: ignore[dict-item]
+    run.finish()
+    with pytest.raises(wandb.UsageError):
+        run.log({"loss": 1.0})
+
+
+def test_an_id_that_was_used_goes_on(tmp_path: Path) -> None:
+    with wandb.init("me", "cats", tmp_path, "one", name="first", tags=("a", "b"), config={"lr": 0.5, "seed": 1}) as run:
+        run.log({"loss": 1.5})
+        run.log({"loss": 1.0})
+    with wandb.init(dir=tmp_path, id="one", resume="must", config={"lr": 0.25}) as run:
+        assert run.resumed
+        assert (run.project, run.entity, run.name, run.tags) == ("cats", "me", "first", ("a", "b"))
+        assert run.config.as_dict() == {"lr": 0.25, "seed": 1}
+        run.log({"loss": 0.5})
+    rows = (tmp_path / "wandb/one/plots/metrics/loss.tsv").read_text().splitlines()
+    assert [row.split("\t")[1] for row in rows] == ["loss", "1.5", "1.0", "0.5"]
+    read = wandb.Api(tmp_path).run("me/cats/one")
+    assert [row["loss"] for row in read.history(pandas=False)] == [1.5, 1.0, 0.5]
+    assert read.name == "first"
+    assert read.config["lr"] == 0.25
+    with pytest.raises(wandb.UsageError):
+        wandb.init(dir=tmp_path, id="one", resume="never")
+    with pytest.raises(wandb.UsageError):
+        wandb.init(dir=tmp_path, id="two", resume="must")
+    with pytest.raises(InvalidNameError):
+        wandb.init(dir=tmp_path, id="../one")
+
+
+def test_the_arguments_choose_what_config_holds(tmp_path: Path) -> None:
+    given = {"lr": 0.5, "depth": 3, "secret": "x"}
+    with wandb.init(dir=tmp_path, config=given, config_exclude_keys=["secret"], settings={"run_name": "named"}) as run:
+        assert run.config.as_dict() == {"lr": 0.5, "depth": 3}
+        assert run.name == "named"
+    with wandb.init(dir=tmp_path, config=given, config_include_keys=["lr"]) as run:
+        assert run.config.as_dict() == {"lr": 0.5}
+    with pytest.raises(TypeError):
+        wandb.init(dir=tmp_path, config=3)
+    assert wandb.run is None
+
+
+def test_a_disabled_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    run = wandb.init(dir=tmp_path, config={"lr": 0.5})
+    run.log({"loss": 1.5})
+    run.summary["best"] = 1.0
+    run.finish()
+    assert run.disabled
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_config_keeps_what_is_not_allowed_to_change(tmp_path: Path) -> None:
+    with pytest.raises(wandb.Error):
+        wandb.config["lr"] = 1
+    with wandb.init(dir=tmp_path, id="one", config={"lr": 0.5}, project="cats"):
+        wandb.config.depth = 3
+        wandb.config.setdefaults({"lr": 9, "width": 2})
+        with pytest.raises(ConfigError):
+            wandb.config.update({"lr": 0.25, "more": 1})
+        wandb.config.update({"wandb": {"mine": 1}, "odd": object}, allow_val_change=True)
+        assert (wandb.config.lr, wandb.config["depth"], wandb.config.get("more")) == (0.5, 3, None)
+        wandb.summary["best"] = 0.75
+    config = wandb.Api(tmp_path).run("one").config
+    assert config.pop("wandb") == {"mine": 1, "project": "cats"}
+    assert config == {"lr": 0.5, "depth": 3, "width": 2, "odd": str(object)}
+    assert json.loads((tmp_path / "wandb/one/metrics.json").read_text())["best"] == 0.75
+
+
+def test_what_ails_the_daemon_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wandb.init(dir=tmp_path) as run:
+        with pytest.raises(InvalidDataTypeError):
+            run.log({"loss": object()})
+        with monkeypatch.context() as patch:
+
+            def refuse(*_: object, **__: object) -> None:
+                raise DaemonUnavailableError("no daemon")
+
+            patch.setattr(run._live, "log", refuse)
+            run.log({"loss": 1.5})
+            run.log({"loss": 1.5})
+    assert [record.message for record in caplog.records].count(f"run {run.id}: no daemon") == 1
+
+
+def test_artifacts_and_files_are_in_the_run(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").write_text("w")
+    with wandb.init(dir=tmp_path, id="one") as run:
+        artifact = wandb.Artifact("net", "model", metadata={"depth": 3})
+        artifact.add_file(tmp_path / "model/weights", "again/weights")
+        artifact.add_dir(tmp_path / "model")
+        with artifact.new_file("notes", "w") as file:
+            file.write("n")
+        run.log_artifact(artifact, aliases=["latest"])
+        assert wandb.save(tmp_path / "model/*", base_path=tmp_path) == [f"{tmp_path}/wandb/one/files/model/weights"]
+        with pytest.raises(InvalidNameError):
+            artifact.add_file(tmp_path / "model/weights", "../out")
+    tree = tmp_path / "wandb/one"
+    assert (tree / "artifacts/net/weights").read_text() == (tree / "artifacts/net/again/weights").read_text() == "w"
+    assert (tree / "artifacts/net/notes").read_text() == "n"
+    assert (tree / "files/model/weights").read_text() == "w"
+
+
+def test_reinit_says_what_becomes_of_the_run_before(tmp_path: Path) -> None:
+    first = wandb.init(dir=tmp_path)
+    assert wandb.init(dir=tmp_path) is first
+    aside = wandb.init(dir=tmp_path, reinit="create_new")
+    assert wandb.run is first
+    aside.finish()
+    assert wandb.init(dir=tmp_path, reinit=True) is not first
+    with pytest.raises(wandb.UsageError):
+        first.log({"loss": 1.0})
+
+
+def test_import_wandb_gives_it_once_installed() -> None:
+    code = """if True:
+        import lived.wandb
+        lived.wandb.install()
+        import sys, wandb
+        assert not {"numpy", "PIL", "ruamel.yaml"} & set(sys.modules)
+        from wandb.sdk.lib import RunDisabled
+        from wandb.sdk.lib.config_util import ConfigError
+        from wandb.wandb_run import Run
+        assert wandb is lived.wandb and wandb.sdk.wandb_run.Run is Run and issubclass(RunDisabled, Run)
+        import lived.media
+        assert wandb.Table is lived.media.Table and callable(wandb.plot.line) and callable(wandb.sklearn.plot_roc)
+        assert not hasattr(wandb, "sweep")
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
