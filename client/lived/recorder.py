@@ -153,11 +153,11 @@ class Recorder:
         complete = False
         try:
             try:
-                complete = not producer.is_feeding or self._wait_for_end(producer)
+                fed = not producer.is_feeding or self._wait_for_end(producer)
             finally:  # the end stands behind the content of artifacts; who does not wait for that has ended as well
                 with self._lock:
                     producer.append(events.End(time_ns(), step))
-            complete = complete and self._wait_for_end(producer)
+            complete = fed and self._wait_for_end(producer)
         finally:
             self._detach()
             producer.journal.hand_over(self._append_later)

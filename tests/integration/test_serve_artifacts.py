@@ -99,7 +99,8 @@ def test_without_a_root_no_dvc_is_run_for_who_comes_over_tcp(
 ) -> None:
     """A program that DVC starts there would be the daemon's user's: it is said what is left out, and rows land."""
     work = tmp_path / "work"
-    for command in ("git init -q", "dvc init -q"):
+    commands = ("git init -q", "dvc init -q", "git config user.name A", "git config user.email a@b", "git add -A")
+    for command in (*commands, "git commit -qm first"):
         subprocess.run(command.split(), cwd=work, check=True, env=environment(lived_home))
     made(work / "m.bin", 3 * MEGABYTE)
     daemon = Served(tmp_path, root=None)
