@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,10 +150,10 @@ def test_dvc_shows_the_metric_over_its_step_metric(live: Live, tmp_path: Path, s
     for epoch in (1, 3, 7):
         live.log({"loss": 1 / epoch, "epoch": epoch})
     live.end()
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, check=True, cwd=tmp_path, env=environment(shared_home), timeout=120)
     shown = subprocess.run(
-        ["dvc", "plots", "show", "--json", "run/dvc.yaml"],
+        [sys.executable, "-m", "dvc", "plots", "show", "--json", "run/dvc.yaml"],
         capture_output=True, check=True, cwd=tmp_path, env=environment(shared_home), timeout=120, text=True,
     )  # fmt: skip
     data = json.loads(shown.stdout)["data"]

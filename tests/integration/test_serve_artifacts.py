@@ -84,7 +84,12 @@ def test_a_root_that_is_a_dvc_repository_tracks_artifacts(
 ) -> None:
     """Where the daemon's root is DVC's, what lands there is added to it."""
     served.root.mkdir()
-    subprocess.run(["dvc", "init", "--no-scm", "-q"], cwd=served.root, check=True, env=environment(served.home))
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"],
+        cwd=served.root,
+        check=True,
+        env=environment(served.home),
+    )
     made(tmp_path / "work" / "m.bin", 1000)
     trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
     trainer.do(f"{OPEN}; live.log_artifact('m.bin'); live.log_metric('loss', 1.0); live.next_step(); live.end()")
@@ -99,7 +104,8 @@ def test_without_a_root_no_dvc_is_run_for_who_comes_over_tcp(
 ) -> None:
     """A program that DVC starts there would be the daemon's user's: it is said what is left out, and rows land."""
     work = tmp_path / "work"
-    commands = ("git init -q", "dvc init -q", "git config user.name A", "git config user.email a@b", "git add -A")
+    dvc = f"{sys.executable} -m dvc"
+    commands = ("git init -q", f"{dvc} init -q", "git config user.name A", "git config user.email a@b", "git add -A")
     for command in (*commands, "git commit -qm first"):
         subprocess.run(command.split(), cwd=work, check=True, env=environment(lived_home))
     made(work / "m.bin", 3 * MEGABYTE)

@@ -174,7 +174,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _media(event: events.Media) -> bool:
-    if type(event.step) is not int or event.kind not in media.KINDS or not isinstance(event.items, list):
+    if (type(event.step), type(event.kind), type(event.items)) != (int, str, list) or event.kind not in media.KINDS:
         return False
     fits = bool(event.items) and all(isinstance(item, dict) for item in event.items)
     return fits and bool(check_name(event.key, ".jsonl"))
