@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import stat
 import subprocess
 import sys
@@ -133,13 +134,16 @@ def test_content_that_is_not_waited_for_is_recovered_behind_the_end(
     content = made(tmp_path / "work" / "m.bin", 16 * MEGABYTE)
     home = tmp_path / "lived-home"
     trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
-    trainer.do(f"{OPEN}; live.log_metric('loss', 1.0); live.log_artifact('m.bin')")
+    trainer.do(f"{OPEN}; live.log_metric('loss', 1.0); live.flush()")
+    served.send(signal.SIGSTOP)
+    trainer.do("live.log_artifact('m.bin')")
     trainer.do("import signal, threading; threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()")
     trainer.do("try:\n    live.end()\nexcept KeyboardInterrupt:\n    left = True")
     assert trainer.ask("left")
     assert "`lived recover` sends them" in trainer.said()
     assert not (run / "artifacts" / "m.bin").exists()
     trainer.close()
+    served.send(signal.SIGCONT)
     done = lived(home, "recover")
     assert done.returncode == 0, done.stderr
     assert (run / "artifacts" / "m.bin").read_bytes() == content

@@ -245,6 +245,11 @@ class Served:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment(self.home), stdout=log, stderr=log)
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "started before"
+        self._process.send_signal(number)
+
     def stop(self, number: int = signal.SIGKILL) -> None:
         """Send it a signal, and wait until it is gone."""
         if self._process is not None:
