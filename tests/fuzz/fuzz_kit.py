@@ -21,6 +21,8 @@ _MAGIC = [
     b"\xc9\xff\xff\xff\xff", b"\xcb" + b"\xff" * 8, b"\xcf" + b"\xff" * 8, b"\xd3\x80" + b"\x00" * 7, b"\xd9\xff",
     b"\xdb\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\x00" * 8, b"\xff" * 8, b"../",
 ]  # fmt: skip
+#: So many inputs there are at least.
+LEAST = 100
 #: An input is no longer than this.
 _LONGEST = 1 << 16
 
@@ -86,13 +88,13 @@ def fuzz(
     limit: float,
     chosen_seed: int,
 ) -> Outcome:
-    """Give ``target`` inputs for ``limit`` seconds; it may raise what is ``allowed``, and nothing else."""
+    """Give ``target`` inputs for ``limit`` seconds, some however slow it is; it may raise what is ``allowed`` alone."""
     chance = random.Random(chosen_seed)
     corpus = [*beginnings]
     outcome = Outcome()
     start = time.monotonic()
     waiting = list(corpus)
-    while time.monotonic() - start < limit and outcome.crash is None:
+    while (time.monotonic() - start < limit or outcome.inputs < LEAST) and outcome.crash is None:
         data = waiting.pop() if waiting else mutate(chance, chance.choice(corpus), corpus)
         outcome.inputs += 1
         try:
