@@ -26,13 +26,15 @@ def text(value: object) -> str:
 class RunFiles:
     """The files of the run directory ``directory``.
 
-    ``missing`` are those that the page could not refer to, ``unread`` a sentence for each that it could not show.
+    ``missing`` are those that the page could not refer to, ``unread`` a sentence for each that it could not show, and
+    ``spent`` is how many bytes were read.
     """
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.missing: list[str] = []
         self.unread: list[str] = []
+        self.spent = 0
 
     def url(self, path: Any) -> str | None:
         """The address of a file relative to the page, or None if there is no such file; it is missing then."""
@@ -64,7 +66,9 @@ class RunFiles:
         with open(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise ValueError(f"{path} is no file")
-            return file.read(most)
+            content = file.read(most)
+        self.spent += len(content)
+        return content
 
     def size(self, path: str) -> int:
         """How many bytes a file has; 0 for one that is not there."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lived_daemon.writers import report_charts
 from lived_daemon.writers.report_files import RunFiles, text
 from lived_daemon.writers.report_overlays import label_filters, picture
 from lived_daemon.writers.report_scene import scene_of
@@ -19,7 +20,7 @@ __all__ = ["READ", "label_filters", "show"]
 Item = dict[str, Any]
 
 #: Kinds whose files are read for the page.
-READ = {"table", "object3D", "molecule"}
+READ = {"chart", "histogram", "molecule", "object3D", "plotly", "table"}
 #: How many rows and columns of a table are on the page, and how many characters of a cell.
 MOST_ROWS = 50
 MOST_COLUMNS = 50
@@ -27,6 +28,7 @@ MOST_CELL = 500
 #: How much of a table's file is read for its first rows, and how large a thing may be that is drawn, in bytes.
 TABLE_BYTES = 1_000_000
 SCENE_BYTES = 32_000_000
+CHART_BYTES = 8_000_000
 
 
 def show(kind: str, item: Item, files: RunFiles) -> str:
@@ -66,7 +68,7 @@ def _below(item: Item, files: RunFiles) -> str:
 _FACTS = (
     ("width", "{} wide"), ("height", "{} high"), ("duration", "{} s"), ("sample_rate", "{} Hz"),
     ("channels", "{} channels"), ("frames", "{} frames"), ("fps", "{} a second"), ("points", "{} points"),
-    ("rows", "{} rows"), ("bins", "{} bins"), ("chart", "{}"), ("title", "{}"),
+    ("rows", "{} rows"), ("bins", "{} bins"), ("chart", "{}"),
 )  # fmt: skip
 
 
@@ -91,7 +93,8 @@ def _audio(url: str, _item: Item, _files: RunFiles) -> str:
 def _video(url: str, item: Item, _files: RunFiles) -> str:
     if item.get("format") == "gif":
         return f'<img loading="lazy" src="{url}" alt="">'
-    return f'<video controls preload="metadata" src="{url}"></video>'
+    # Some browsers show no frame before they have been sent to one.
+    return f'<video controls preload="metadata" src="{url}#t=0.001"></video>'
 
 
 def _html(url: str, _item: Item, _files: RunFiles) -> str:
@@ -110,12 +113,13 @@ def _scene(_url: str, item: Item, files: RunFiles) -> str:
     return f'<canvas width="400" height="300" data-scene="{data}"></canvas>'
 
 
-def _plotly(_url: str, item: Item, files: RunFiles) -> str:
-    figure = json.loads(files.read(item["file"]))
-    title = figure.get("layout", {}).get("title") or ""
-    title = title.get("text", "") if isinstance(title, dict) else title
-    traces = [f"{trace.get('type', 'scatter')} {trace.get('name') or ''}".strip() for trace in figure["data"]]
-    return f"<p><b>{text(title)}</b> a figure of plotly's: {text(', '.join(traces[:20]))}</p>"
+def _chart(draw: Callable[[Any], str]) -> Callable[[str, Item, RunFiles], str]:
+    def drawn(_url: str, item: Item, files: RunFiles) -> str:
+        if files.size(item["file"]) > CHART_BYTES:
+            return "<p>too large to be drawn here</p>"
+        return draw(json.loads(files.read(item["file"])))
+
+    return drawn
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -193,13 +197,13 @@ def _behind(source: str, at: int, token: str) -> int:
 
 _SHOW: dict[str, Callable[[str, Item, RunFiles], str]] = {
     "audio": _audio,
-    "chart": _nothing,
-    "histogram": _nothing,
+    "chart": _chart(report_charts.chart),
+    "histogram": _chart(report_charts.histogram),
     "html": _html,
     "image": picture,
     "molecule": _scene,
     "object3D": _scene,
-    "plotly": _plotly,
+    "plotly": _chart(report_charts.figure),
     "table": _table,
     "video": _video,
 }

@@ -46,8 +46,11 @@
     });
     pen.font = "12px sans-serif";
     pen.fillStyle = "#000";
+    pen.strokeStyle = "#fff";
+    pen.lineWidth = 3;
     scene.labels.forEach(function (label) {
       var at = project(label[0], label[1], label[2]);
+      pen.strokeText(label[3], at[0], at[1]);
       pen.fillText(label[3], at[0], at[1]);
     });
   }
@@ -129,9 +132,10 @@
   // -- loading again, but not while somebody listens, looks or holds something
 
   function busy() {
+    // A player shows its first frame when it stands a little behind its beginning, which is no choice of anybody's.
     return held !== null || (document.activeElement && document.activeElement.tagName === "IFRAME") ||
       Array.from(document.querySelectorAll("audio, video")).some(function (player) {
-        return !player.ended && (!player.paused || player.currentTime > 0);
+        return !player.ended && (!player.paused || player.currentTime > 0.1);
       });
   }
   setInterval(function () {

@@ -10,7 +10,8 @@ Decisions:
    nothing of before it is chosen. Rejected: the index as JSON and a script that builds the page, whose escaping nobody
    tests without a browser.
 2. *Many steps are thinned*: at most ``MOST_STEPS`` of a key (``MOST_READ`` of kinds whose files are read for it),
-   evenly, and the older ones are left out where a key has ``MOST_TEXT`` characters. What is left out is said.
+   evenly, and the older ones are left out where a key has ``MOST_TEXT`` characters, or ``MOST_BYTES`` were read for it.
+   What is left out is said.
 3. *A page with media loads itself again by script*, which waits while a player plays or was stopped half-way: the
    refresh of a ``<meta>`` waits for nothing. The chosen step is kept in the browser's session.
 4. *Masks get their colours by a filter.* A page opened from a disk may not read pixels, and masks in colours would have
@@ -31,15 +32,15 @@ from lived_daemon.writers.report_parts import files_below
 
 __all__ = ["MediaPart", "media_part"]
 
-#: How many steps of a key are on the page, and how many of tables and objects, whose files are read for it.
+#: How many steps of a key are on the page, and how many of kinds whose files are read for it.
 MOST_STEPS = 100
-MOST_READ = 20
+MOST_READ = 40
 #: How many items of one step are on the page.
 MOST_ITEMS = 60
 #: How many characters the steps of one key have, about.
-MOST_TEXT = 2_000_000
-#: DVC draws the latest of these, from what stands in plots/custom.
-_DRAWN = {"chart", "histogram"}
+MOST_TEXT = 1_000_000
+#: How many bytes of files are read for one key, about.
+MOST_BYTES = 40_000_000
 _RANKS = "plots/ranks/"
 
 Line = dict[str, Any]
@@ -73,8 +74,8 @@ def media_part(directory: str, refresh_seconds: int) -> MediaPart:
             complaints.append(f"{source}: {len(files.missing)} of its files are missing, {files.missing[0]!r} first")
     if not sections:
         return MediaPart((), frozenset(pictures), tuple(complaints))
-    head = f"<style>\n{_resource('report_media.css')}</style>\n{label_filters()}"
-    foot = f'<script data-seconds="{refresh_seconds}">\n{_resource("report_media.js")}</script>'
+    head = f'<style>\n{_resource("report_media.css")}</style>\n{label_filters()}\n<div class="lived-media">'
+    foot = f'</div>\n<script data-seconds="{refresh_seconds}">\n{_resource("report_media.js")}</script>'
     return MediaPart((head, *sections, foot), frozenset(pictures), tuple(complaints))
 
 
@@ -109,8 +110,8 @@ def _pictures(kind: Any, items: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _section(key: str, lines: list[Line], files: RunFiles) -> Iterator[str]:
-    """The section of a key, if it has any but what DVC draws."""
-    if all(line["kind"] in _DRAWN for line in lines):
+    """The section of a key, if anything was logged under it."""
+    if not lines:
         return
     most = MOST_READ if any(line["kind"] in READ for line in lines) else MOST_STEPS
     shown: list[tuple[int, str]] = []
@@ -118,18 +119,25 @@ def _section(key: str, lines: list[Line], files: RunFiles) -> Iterator[str]:
     for line in reversed(thinned(lines, most)):
         step = _step(line, files)
         size += len(step)
-        if shown and size > MOST_TEXT:
+        if shown and (size > MOST_TEXT or files.spent > MOST_BYTES):
             break
         shown.insert(0, (line["step"], step))
     *others, (latest, content) = shown
+    wide = " lived-wide" if any(map(_is_wide, lines)) else ""
     yield "\n".join([
-        f'<section class="lived-key" data-key="{text(key)}">',
+        f'<section class="lived-key{wide}" data-key="{text(key)}">',
         f"<h3>{text(_title(key))}</h3>",
         f'<p class="lived-steps">{_slider(key, [step for step, _ in shown])} {_extent(len(shown), lines)}</p>',
         *(f'<template data-step="{step}">{other}</template>' for step, other in others),
         f'<div class="lived-shown" data-step="{latest}">{content}</div>',
         "</section>",
     ])  # fmt: skip
+
+
+def _is_wide(line: Line) -> bool:
+    """Whether it wants the width of the page: many items, or many columns."""
+    columns = (item.get("columns") for item in line["items"] if line["kind"] == "table")
+    return len(line["items"]) > 3 or any(isinstance(names, list) and len(names) > 5 for names in columns)
 
 
 def thinned(lines: list[Line], most: int) -> list[Line]:

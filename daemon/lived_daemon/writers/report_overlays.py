@@ -26,6 +26,8 @@ _SMALL = 200
 #: How wide and high a mask is at most that gets its colours here.
 _COLOURED_SIZE = 640
 _LABELS = 256
+#: In per cent of the image: what stands on a box is above it where there is so much room.
+_ROOM_ABOVE = 8
 
 Item = dict[str, Any]
 
@@ -58,9 +60,9 @@ def label_filters() -> str:
 
 def picture(url: str, item: Item, files: RunFiles) -> str:
     """The image at ``url``, what lies over it, and a switch for each set of it."""
-    size = (number(item.get("width")), number(item.get("height")))
-    small = ' class="lived-small"' if size[0] is not None and size[0] < _SMALL else ""
-    known = "" if None in size else f' width="{size[0]:g}" height="{size[1]:g}"'
+    size = _size(item)
+    small = ' class="lived-small"' if size is not None and size[0] < _SMALL else ""
+    known = "" if size is None else f' width="{size[0]:g}" height="{size[1]:g}"'
     layers, sets = [], []
     for name, mask in _maps(item.get("masks")):
         layer = _mask(f"masks/{name}", mask, item, files)
@@ -71,7 +73,9 @@ def picture(url: str, item: Item, files: RunFiles) -> str:
     for name, one in _maps(item.get("boxes")):
         boxes = [box for box in one.get("box_data") or [] if isinstance(box, dict)]
         named = _names(one, item)
-        layers += [_box(f"boxes/{name}", box, named, size, files, item) for box in boxes[:MOST_BOXES]]
+        if size is None and any(box.get("domain") == "pixel" for box in boxes):
+            size = _measured(files, item)
+        layers += [_box(f"boxes/{name}", box, named, size) for box in boxes[:MOST_BOXES]]
         used = {box["class_id"]: _class(box["class_id"], named) for box in boxes if is_class(box.get("class_id"))}
         more = f" ({MOST_BOXES} of {len(boxes)})" if len(boxes) > MOST_BOXES else ""
         sets.append(_switch("boxes", name, used, more))
@@ -82,12 +86,23 @@ def picture(url: str, item: Item, files: RunFiles) -> str:
 
 def number(value: Any) -> float | None:
     """``value`` if it is a finite number, else None."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def is_class(value: Any) -> bool:
+    """Whether ``value`` is the number of a class."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _size(item: Item) -> tuple[float, float] | None:
+    width, height = number(item.get("width")), number(item.get("height"))
+    return (width, height) if width and height else None
 
 
 def _maps(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -149,44 +164,37 @@ def _coloured(content: bytes, zero: bool) -> str:
     return "data:image/png;base64," + base64.b64encode(made.getvalue()).decode("ascii")
 
 
-def _box(
-    where: str,
-    box: Item,
-    named: Mapping[int, str],
-    size: tuple[float | None, float | None],
-    files: RunFiles,
-    item: Item,
-) -> str:
+def _box(where: str, box: Item, named: Mapping[int, str], size: tuple[float, float] | None) -> str:
     edges = _edges(box.get("position"))
     if edges is None:
         return ""
-    if box.get("domain") == "pixel":
-        width, height = size if None not in size else _measured(files, item)
-        edges = (edges[0] / width, edges[1] / height, edges[2] / width, edges[3] / height)  # type: ignore[operator]
-    left, top, right, bottom = (100 * edge for edge in edges)
-    label = box.get("class_id")
+    width, height = size if size is not None and box.get("domain") == "pixel" else (1, 1)
+    left, right = (100 * edges[side] / width for side in (0, 2))
+    top, bottom = (100 * edges[side] / height for side in (1, 3))
     place = f"left: {left:.4g}%; top: {top:.4g}%; width: {right - left:.4g}%; height: {bottom - top:.4g}%"
-    style = f"{place}; border-color: {_css(label)}"
-    layer = f'class="lived-layer lived-box" data-set="{text(where)}" style="{style}"'
+    style = f"{place}; border-color: {_css(box.get('class_id'))}"
+    above = " lived-above" if top > _ROOM_ABOVE else ""
+    layer = f'class="lived-layer lived-box{above}" data-set="{text(where)}" style="{style}"'
     return f"<div {layer}><span>{_said(box, named)}</span></div>"
 
 
 def _said(box: Item, named: Mapping[int, str]) -> str:
     """What stands on a box: its caption, or the name of its class; and its scores."""
-    label = box.get("class_id")
-    said = box.get("box_caption") or (_class(label, named) if is_class(label) else "")  # type: ignore[arg-type]
-    scores = box.get("scores") if isinstance(box.get("scores"), dict) else {}
-    numbers = [f"{name} {score:.3g}" for name, score in scores.items() if number(score) is not None]  # type: ignore[union-attr]
-    return text(" ".join([str(said), *numbers]).strip())
+    label, scores = box.get("class_id"), box.get("scores")
+    said = [str(box.get("box_caption") or (_class(label, named) if isinstance(label, int) else ""))]
+    for name, score in scores.items() if isinstance(scores, dict) else ():
+        if (found := number(score)) is not None:
+            said.append(f"{name} {found:.3g}")
+    return text(" ".join(said).strip())
 
 
 def _edges(position: Any) -> tuple[float, float, float, float] | None:
     """Left, top, right and bottom."""
     if not isinstance(position, dict):
         return None
-    corners = [number(position.get(name)) for name in ("minX", "minY", "maxX", "maxY")]
-    if None not in corners:
-        return tuple(corners)  # type: ignore[return-value]
+    left, top, right, bottom = (number(position.get(name)) for name in ("minX", "minY", "maxX", "maxY"))
+    if left is not None and top is not None and right is not None and bottom is not None:
+        return left, top, right, bottom
     middle = position.get("middle")
     if not isinstance(middle, list) or len(middle) != 2:
         return None

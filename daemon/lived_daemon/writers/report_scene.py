@@ -8,6 +8,7 @@ blue as one number. Of what has more points and lines than a page wants, evenly 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
@@ -56,12 +57,15 @@ def _placed(points: Any, lines: Any, labels: Any, size: float) -> Scene:
     known = known[np.isfinite(known).all(axis=1)]
     if not len(known):
         return {"points": [], "lines": [], "labels": [], "size": size}
-    middle = (known.min(axis=0) + known.max(axis=0)) / 2
-    reach = float(np.linalg.norm(known - middle, axis=1).max()) or 1.0
+    centre = (known.min(axis=0) + known.max(axis=0)) / 2
+    factor = 500 / (float(np.linalg.norm(known - centre, axis=1).max()) or 1.0)
+    middle = centre.tolist()
 
     def put(place: Point) -> list[int]:
-        moved = (np.array(place[:3], float) - middle) * (500 / reach)
-        return [round(float(one)) for one in moved.clip(-500, 500)] if np.isfinite(moved).all() else []
+        if None in place[:3]:
+            return []
+        moved = [(float(one) - half) * factor for one, half in zip(place, middle, strict=False)]
+        return [round(max(-500, min(500, one))) for one in moved] if all(map(math.isfinite, moved)) else []
 
     return {
         "points": [[*at, colour] for point, colour in points if (at := put(point))],

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import os
+import re
+import select
 import shutil
+import signal
 import subprocess
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from lived import plot
+from lived import plot, plots
 from lived.media import Audio, Histogram, Html, Image, Media, Molecule, Object3D, Table, Video
-from lived_daemon.writers import report_media
+from lived_daemon.writers import report_media, report_svg
 from lived_daemon.writers.media import KINDS, render_line
 from lived_daemon.writers.report import Report, ReportInputs, render_html
 from lived_daemon.writers.report_items import first_rows
@@ -113,7 +119,7 @@ def test_every_kind_is_shown(tmp_path: Path) -> None:
     page = Page(report.text)
     assert page.all("img", "src") == ["media/video/clip/0.gif", "plots/images/look/0.png"]
     assert page.all("audio", "src") == ["media/audio/tone/0.wav"]
-    assert page.all("video", "src") == ["media/video/film/0.webm"]
+    assert page.all("video", "src") == ["media/video/film/0.webm#t=0.001"]
     assert page.all("iframe", "src") == ["media/html/text/0.html"]
     assert page.all("iframe", "sandbox") == ["allow-scripts"]
     assert len(page.all("canvas", "data-scene")) == 2
@@ -167,8 +173,6 @@ def test_masks_and_boxes_lie_over_their_image(tmp_path: Path) -> None:
 
 def test_a_wide_mask_has_the_colours_of_its_labels(tmp_path: Path) -> None:
     """Also above 255, where a browser would see the upper half of a label alone; label 0 without a name is clear."""
-    import base64
-
     log(tmp_path, "m", 0, picture(masks={"ids": {"mask_data": np.array([[0, 300] * 8] * 8)}}))
     (mask,) = Page(page_of(tmp_path).text).classed("lived-mask")
     with Pillow.open(io.BytesIO(base64.b64decode(str(mask["src"]).partition(",")[2]))) as image:
@@ -246,13 +250,80 @@ def test_a_table_has_its_first_rows(tmp_path: Path) -> None:
     assert len([tag for tag, _ in page.elements if tag == "tr"]) == 51 + 2 + 2
 
 
-def test_charts_and_histograms_are_left_to_dvc(tmp_path: Path) -> None:
-    """They are drawn from plots/custom."""
-    log(tmp_path, "h", 0, Histogram(np.arange(9)))
-    log(tmp_path, "c", 0, plot.line_series([0, 1], [[1, 2]], keys=["a"]))
+TABLE = {"x": [1, 2, 3, 4], "y": [3.5, 1, 2, 5], "s": ["a", "b", "a", "b"]}
+TRUE, SCORES = [0, 1, 1, 0], np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.1, 0.9]])
+CHARTS: dict[str, tuple[Media, str, int]] = {
+    "line": (plot.line(TABLE, "x", "y"), "path[stroke-width]", 1),
+    "stroke": (plot.line(TABLE, "x", "y", stroke="s"), "path[stroke-width]", 2),
+    "words": (plot.line({"x": ["mon", "tue"], "y": [1, 2]}, "x", "y"), "path[stroke-width]", 1),
+    "scatter": (plot.scatter(TABLE, "x", "y"), "circle", 4),
+    "bar": (plot.bar(TABLE, "x", "y"), "rect", 4),
+    "histogram": (plot.histogram({"v": [float(value) for value in range(9)]}, "v"), "rect", 5),
+    "line_series": (plot.line_series([0, 1], [[1, 2], [2, 1]], keys=["a", "b"]), "path[stroke-width]", 2),
+    "roc_curve": (plot.roc_curve(TRUE, SCORES, labels=["a", "b"]), "path[stroke-width]", 2),
+    "pr_curve": (plot.pr_curve(TRUE, SCORES, labels=["a", "b"]), "path[stroke-width]", 2),
+    "confusion_matrix": (plot.confusion_matrix(y_true=TRUE, preds=[0, 1, 0, 0], class_names=["a", "b"]), "rect", 4),
+    "heatmap": (plots.HeatMap(["a", "b"], ["u", "v", "w"], np.arange(6).reshape(3, 2), show_text=True), "rect", 6),
+    "of counts": (Histogram(np_histogram=([3, 1], [0, 1, 2])), "rect", 2),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_charts_are_drawn_for_each_step(tmp_path: Path, name: str) -> None:
+    """With as many lines, dots, bars and cells as they have; no library is needed."""
+    chart, kind, count = CHARTS[name]
+    for step in range(2):
+        log(tmp_path, "c", step, chart)
     report = page_of(tmp_path)
     assert report.complaints == ()
-    assert "lived-key" not in report.text
+    tag, _, attribute = kind.rstrip("]").partition("[")
+    found = [
+        tag for one, attributes in Page(report.text).elements if one == tag and (attribute or tag) in {tag, *attributes}
+    ]
+    assert len(found) == 2 * count
+
+
+def test_figures_of_plotlys_are_drawn_as_far_as_they_can_be(tmp_path: Path) -> None:
+    """Lines, bars and heat maps, of lists and of bytes; whatever else there is is named."""
+    coded = {"dtype": "f8", "bdata": base64.b64encode(np.array([1.0, 2, 3]).tobytes()).decode()}
+    figure = {
+        "data": [
+            {"y": coded, "mode": "lines+markers", "name": "root"},
+            {"type": "bar", "x": ["a", "b"], "y": [1, -2]},
+            {"type": "heatmap", "z": [[1, 2], [3, None]]},
+            {"type": "sankey", "name": "flow"},
+        ],
+        "layout": {"title": {"text": "Title"}, "xaxis": {"title": {"text": "time"}}},
+    }
+    write(tmp_path, "media/plotly/f/0.plotly.json", json.dumps(figure).encode())
+    line = {"step": 0, "kind": "plotly", "items": [{"file": "media/plotly/f/0.plotly.json"}]}
+    write(tmp_path, "media/f.jsonl", json.dumps(line).encode() + b"\n")
+    report = page_of(tmp_path)
+    assert report.complaints == ()
+    page = Page(report.text)
+    assert len(page.all("circle", "cx")) == 3
+    assert len(page.all("rect", "x")) == 2 + 3
+    for said in ("Title", "time", "sankey flow"):
+        assert said in page.text
+
+
+@pytest.mark.parametrize(
+    "values", [[], [None, None], ["a", "b"], [float("nan"), 1], [1e308, -1e308], [5, 5], [0, 1e-320]]
+)
+def test_values_that_cannot_be_drawn_do_no_harm(values: list[Any]) -> None:
+    """Missing, alike, and beyond what can be told apart: every number in the picture is finite."""
+    edges = list(range(len(values) + 1))
+    words = list(map(str, values))
+    for made in (
+        report_svg.plane(
+            [report_svg.Line("n", values, values, "lines+dots"), report_svg.Line("w", words, values)], "x", "y"
+        ),
+        report_svg.columns(edges, values, "x", "y"),
+        report_svg.columns(values, edges, "x", "y"),
+        report_svg.bars(words, values),
+        report_svg.grid(words, words, values, "x", "y"),
+    ):
+        assert not re.search(r"=\"[^\"]*(nan|inf)", made)
 
 
 def test_media_of_other_ranks_stand_at_the_end(tmp_path: Path) -> None:
@@ -482,10 +553,77 @@ def test_meshes_are_drawn_as_their_edges() -> None:
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
+class Browser:
+    """A headless Chromium with the report of ``run`` open, driven over a pair of pipes."""
+
+    def __init__(self, run: Path) -> None:
+        found = shutil.which("chromium") or shutil.which("chromium-browser") or pytest.skip("there is no chromium")
+        to_read, self._commands = os.pipe()
+        self._answers, to_write = os.pipe()
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=800,1400"]
+        options += ["--remote-debugging-pipe", f"--user-data-dir={run.parent}/profile"]
+        # Chromium takes the pipes at the descriptors 3 and 4.
+        shell = f'exec 5<&{to_read} 6>&{to_write}; exec 3<&5 4>&6; exec "$@"'
+        self._process = subprocess.Popen(
+            ["bash", "-c", shell, "bash", found, *options, (run / "report.html").as_uri()],
+            pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        os.close(to_read)
+        os.close(to_write)
+        self._rest, self._count, self._session = b"", 0, ""
+        pages: list[str] = []
+        while not pages:
+            targets = self._call("Target.getTargets")["targetInfos"]
+            pages = [target["targetId"] for target in targets if target["url"].endswith("report.html")]
+        self._session = self._call("Target.attachToTarget", targetId=pages[0], flatten=True)["sessionId"]
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._commands)
+        os.close(self._answers)
+
+    def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        self._count += 1
+        call = {"id": self._count, "method": method, "params": arguments}
+        call |= {"sessionId": self._session} if self._session else {}
+        os.write(self._commands, json.dumps(call).encode() + b"\0")
+        while True:
+            while b"\0" not in self._rest:
+                assert select.select([self._answers], [], [], 60)[0], f"no answer to {method}"
+                more = os.read(self._answers, 1 << 20)
+                assert more, "chromium has ended"
+                self._rest += more
+            answer, _, self._rest = self._rest.partition(b"\0")
+            said = json.loads(answer)
+            if said.get("id") == self._count:
+                return dict(said.get("result", {}))
+
+    def ask(self, expression: str) -> Any:
+        """The value of an expression on the page; None while it is loading."""
+        result = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return result.get("result", {}).get("value")
+
+    def wait_for(self, expression: str, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while self.ask(expression) is not True:
+            assert time.monotonic() < end, f"never: {expression}"
+            time.sleep(0.05)
+
+    def pixels(self) -> Any:
+        """What is to be seen, as red, green and blue."""
+        data = self._call("Page.captureScreenshot", format="png")["data"]
+        with Pillow.open(io.BytesIO(base64.b64decode(data))) as shot:
+            return np.asarray(shot.convert("RGB")).astype(int)
+
+
 @pytest.mark.browser
 def test_a_browser_shows_masks_boxes_points_and_the_page_of_a_frame(tmp_path: Path) -> None:
     """Headless Chromium paints the colours of labels, of boxes and of points; a frame's script is a stranger."""
-    run, picture_path = tmp_path / "run", tmp_path / "shot.png"
+    run = tmp_path / "run"
     white = np.full((200, 300, 3), 255, "uint8")
     labels = np.zeros((200, 300), int)
     labels[:, :150] = 7
@@ -495,22 +633,45 @@ def test_a_browser_shows_masks_boxes_points_and_the_page_of_a_frame(tmp_path: Pa
     stranger = "catch (e) { document.body.style.background = '#0a14c8'; }"
     log(run, "c", 0, Html(f"<body><script>try {{ parent.document.title = 'x'; }} {stranger}</script>"))
     write(run, "report.html", page_of(run).text.encode())
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or pytest.skip("there is no chromium")
-    address = (run / "report.html").as_uri()
-    subprocess.run(
-        [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=800,1400",
-         f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=3000", f"--screenshot={picture_path}", address],
-        check=True, capture_output=True, timeout=100,
-    )  # fmt: skip
-    with Pillow.open(picture_path) as shot:
-        pixels = np.asarray(shot.convert("RGB")).astype(int)
-
-    def count(colour: Any) -> int:
-        return int((np.abs(pixels - np.array(colour)).max(axis=2) <= 3).sum())
-
     mixed = [round(0.55 * one + 0.45 * 255) for one in colour_of(7)]
-    assert count(mixed) > 0.9 * 200 * 150
-    assert count(mixed) < 1.1 * 200 * 150
-    assert count(colour_of(3)) > 300  # the box's border
-    assert count((250, 10, 20)) > 2
-    assert count((10, 20, 200)) > 10_000
+    wanted = [(mixed, 0.9 * 200 * 150), (colour_of(3), 300), ((250, 10, 20), 2), ((10, 20, 200), 10_000)]
+
+    def counts() -> list[int]:
+        pixels = browser.pixels()
+        return [int((np.abs(pixels - np.array(colour)).max(axis=2) <= 3).sum()) for colour, _ in wanted]
+
+    def are_there(found: list[int]) -> bool:
+        return all(count > least for count, (_, least) in zip(found, wanted, strict=True))
+
+    with Browser(run) as browser:
+        end = time.monotonic() + 30
+        while not are_there(found := counts()):
+            assert time.monotonic() < end, found
+        assert found[0] < 1.1 * 200 * 150
+        browser.ask("document.querySelector('input[data-set=\"masks/m\"]').click()")
+        assert counts()[0] == 0
+
+
+@pytest.mark.browser
+def test_a_browser_keeps_the_step_and_waits_for_a_player(tmp_path: Path) -> None:
+    """The page does not load itself again while a player stands half-way; then it does, with the step as chosen."""
+    run = tmp_path / "run"
+    for step in range(3):
+        log(run, "a", step, Html(f"page {step}", caption=f"caption {step}"))
+    log(run, "b", 0, Audio(np.zeros(80_000), 8000))
+    write(run, "report.html", page_of(run).text.replace('data-seconds="5"', 'data-seconds="1"').encode())
+    with Browser(run) as browser:
+        browser.wait_for("document.readyState === 'complete'")
+        browser.wait_for("window.player = document.querySelector('audio'), player.load(), true")
+        browser.wait_for("player.readyState > 0 && (player.currentTime = 3, true)")
+        browser.ask("window.slider = document.querySelector('input[type=range]'), slider.value = 1, 0")
+        browser.ask("slider.dispatchEvent(new Event('input'))")
+        assert "caption 1" in browser.ask("document.querySelector('.lived-shown').textContent")
+        begin = time.monotonic()
+        while time.monotonic() < begin + 3:
+            assert browser.ask("player.currentTime") == 3
+            time.sleep(0.2)
+        browser.ask("player.currentTime = 0")
+        browser.wait_for("window.player === undefined && document.readyState === 'complete'")
+        assert browser.ask("document.querySelector('output').value") == "step 1"
+        assert "caption 1" in browser.ask("document.querySelector('.lived-shown').textContent")
