@@ -27,7 +27,7 @@ class RunFiles:
     """The files of the run directory ``directory``.
 
     ``missing`` are those that the page could not refer to, ``unread`` a sentence for each that it could not show, and
-    ``spent`` is how many bytes were read.
+    ``spent`` is how many bytes were read. Nothing is missing while files are ``awaited``, which may be under way.
     """
 
     def __init__(self, directory: str) -> None:
@@ -35,11 +35,12 @@ class RunFiles:
         self.missing: list[str] = []
         self.unread: list[str] = []
         self.spent = 0
+        self.awaited = False
 
     def url(self, path: Any) -> str | None:
         """The address of a file relative to the page, or None if there is no such file; it is missing then."""
         found = self.address(path)
-        if found is None:
+        if found is None and not self.awaited:
             self.missing.append(str(path))
         return found
 

@@ -1,7 +1,7 @@
 """One item of media as HTML: an element for each kind, with its caption, what the index says of it, and its file.
 
 What always holds: what was logged is text, numbers are checked to be numbers, and files are referred to by
-:class:`RunFiles`; a file that is missing is said in its place.
+:class:`RunFiles`; a file that is not there is said in its place.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def show(kind: str, item: Item, files: RunFiles) -> str:
 def _body(kind: str, item: Item, files: RunFiles) -> str:
     url = files.url(item.get("file"))
     if url is None:
-        return f'<p class="lived-missing">{text(item.get("file"))} is missing</p>'
+        return f'<p class="lived-missing">{text(item.get("file"))} is not there</p>'
     try:
         return _SHOW.get(kind, _nothing)(url, item, files)
     except Exception as error:  # noqa: BLE001  (users' files: the others are shown)

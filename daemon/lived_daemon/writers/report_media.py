@@ -16,11 +16,14 @@ Decisions:
    refresh of a ``<meta>`` waits for nothing. The chosen step is kept in the browser's session.
 4. *Masks get their colours by a filter.* A page opened from a disk may not read pixels, and masks in colours would have
    to be written again.
+5. *What is not there is complained of once it is old*: the index is written before the files, and a file may be encoded
+   for a while. The page says at once what it has not.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files as resources
@@ -28,6 +31,7 @@ from typing import Any
 
 from lived_daemon.writers.report_files import RunFiles, text
 from lived_daemon.writers.report_items import READ, label_filters, show
+from lived_daemon.writers.report_overlays import number
 from lived_daemon.writers.report_parts import files_below
 
 __all__ = ["MediaPart", "media_part"]
@@ -41,6 +45,8 @@ MOST_ITEMS = 60
 MOST_TEXT = 1_000_000
 #: How many bytes of files are read for one key, about.
 MOST_BYTES = 40_000_000
+#: How old a line of an index is, in seconds, when its files are all to be there.
+_PATIENCE = 60
 _RANKS = "plots/ranks/"
 
 Line = dict[str, Any]
@@ -90,12 +96,12 @@ def _lines(content: bytes) -> list[Line]:
         ValueError: a line is not what MEDIA.md says.
     """
     found: dict[int, Line] = {}
-    for number, raw in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+    for row, raw in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
         line = json.loads(raw)
         if not isinstance(line, dict) or not isinstance(line.get("step"), int) or not isinstance(line.get("kind"), str):
-            raise ValueError(f"line {number} has no step and kind")
+            raise ValueError(f"line {row} has no step and kind")
         if not isinstance(line.get("items"), list) or not all(isinstance(item, dict) for item in line["items"]):
-            raise ValueError(f"line {number} has no list of items")
+            raise ValueError(f"line {row} has no list of items")
         found[line["step"]] = line
     return [found[step] for step in sorted(found)]
 
@@ -117,6 +123,7 @@ def _section(key: str, lines: list[Line], files: RunFiles) -> Iterator[str]:
     shown: list[tuple[int, str]] = []
     size = 0
     for line in reversed(thinned(lines, most)):
+        files.awaited = _age(line) < _PATIENCE
         step = _step(line, files)
         size += len(step)
         if shown and (size > MOST_TEXT or files.spent > MOST_BYTES):
@@ -134,6 +141,11 @@ def _section(key: str, lines: list[Line], files: RunFiles) -> Iterator[str]:
     ])  # fmt: skip
 
 
+def _age(line: Line) -> float:
+    logged = number(line.get("time"))
+    return float("inf") if logged is None else time.time() - logged
+
+
 def _is_wide(line: Line) -> bool:
     """Whether it wants the width of the page: many items, or many columns."""
     columns = (item.get("columns") for item in line["items"] if line["kind"] == "table")
@@ -144,7 +156,7 @@ def thinned(lines: list[Line], most: int) -> list[Line]:
     """At most ``most`` of ``lines``, evenly, the first and the last among them."""
     if len(lines) <= most:
         return lines
-    return [lines[number * (len(lines) - 1) // (most - 1)] for number in range(most)]
+    return [lines[index * (len(lines) - 1) // (most - 1)] for index in range(most)]
 
 
 def _title(key: str) -> str:

@@ -69,7 +69,7 @@ def picture(url: str, item: Item, files: RunFiles) -> str:
         if layer is not None:
             layers.append(layer)
         named = _names(mask, item)
-        sets.append(_switch("masks", name, named, "" if layer is not None else " (missing)"))
+        sets.append(_switch("masks", name, named, "" if layer is not None else " (not there)"))
     for name, one in _maps(item.get("boxes")):
         boxes = [box for box in one.get("box_data") or [] if isinstance(box, dict)]
         named = _names(one, item)

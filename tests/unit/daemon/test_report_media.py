@@ -418,7 +418,7 @@ def test_no_path_leads_out_of_the_run(tmp_path: Path, path: Any) -> None:
     assert len(report.complaints) == 3
     page = Page(report.text)
     assert page.all("a", "href") == page.all("img", "src") == page.all("iframe", "src") == []
-    assert page.text.count("is missing") == 3
+    assert page.text.count("is not there") == 3
 
 
 def test_no_link_is_followed_out_of_the_run(tmp_path: Path) -> None:
@@ -447,9 +447,21 @@ def test_missing_files_are_said(tmp_path: Path) -> None:
         "media/look.jsonl: 2 of its files are missing, 'media/masks/look/1.m.png' first",
     )  # fmt: skip
     page = Page(report.text)
-    assert "plots/images/look/0.png is missing" in page.text
-    assert "m: masks (missing)" in page.text
+    assert "plots/images/look/0.png is not there" in page.text
+    assert "m: masks (not there)" in page.text
     assert page.all("img", "src") == ["plots/images/look/1.png"]
+
+
+def test_files_that_may_be_under_way_are_not_complained_of(tmp_path: Path) -> None:
+    """The index is written first: a minute later they are missing."""
+    (item,) = log(tmp_path, "k", 0, Html("x"))
+    (tmp_path / item["file"]).unlink()
+    for ago, complaints in ((1, 0), (300, 1)):
+        line = {"step": 0, "time": time.time() - ago, "kind": "html", "items": [item]}
+        write(tmp_path, "media/k.jsonl", json.dumps(line).encode() + b"\n")
+        report = page_of(tmp_path)
+        assert len(report.complaints) == complaints
+        assert "media/html/k/0.html is not there" in Page(report.text).text
 
 
 @pytest.mark.parametrize(
