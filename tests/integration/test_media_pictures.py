@@ -74,3 +74,19 @@ def test_a_bad_image_is_a_fault_and_the_row_lands(tmp_path: Path) -> None:
     assert not (tmp_path / "run/plots/images/bad/0.png").exists()
     assert (tmp_path / "run/plots/images/good/0.png").exists()
     assert (tmp_path / "run/plots/metrics/loss.tsv").exists()
+
+
+def test_the_report_shows_what_was_logged(tmp_path: Path) -> None:
+    """At the end of the run, with the latest step, and by the files of the tree."""
+    with lived.Live("run", report="html") as live:
+        for step in range(2):
+            live.log(
+                {"look": Image(np.zeros((4, 4)), caption=f"caption {step}"), "rows": Table(["a"], [[f"cell {step}"]])}
+            )
+        assert live.faults == []
+    report = (tmp_path / "run/report.html").read_text("utf-8")
+    assert 'src="plots/images/look/1.png"' in report
+    assert "data:image" not in report
+    latest = report[report.index('data-step="1"') :]
+    assert "caption 1" in latest
+    assert "cell 1" in latest

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lived_daemon.writers.report_media import media_part
 from lived_daemon.writers.report_parts import Part, ReportInputs, files_below, parts_of
 
 __all__ = ["Report", "ReportInputs", "render_html", "render_markdown", "render_notebook_markdown"]
@@ -48,11 +49,12 @@ class Report:
 
 
 def render_html(inputs: ReportInputs) -> Report:
-    """The text of ``report.html``. It holds its images and refers to no other file of the tree."""
+    """The text of ``report.html``. It holds images of ``log_image``, and refers to the files of media in the tree."""
     from dvc_render.html import HTML
 
-    parts, complaints = parts_of(inputs)
-    page = HTML(None, refresh_seconds=REFRESH_SECONDS)
+    media = media_part(inputs.directory, REFRESH_SECONDS)
+    parts, complaints = parts_of(inputs, media.pictures)
+    page = HTML(None, refresh_seconds=None if media.elements else REFRESH_SECONDS)
 
     def add(part: Part) -> None:
         renderer = part.build()
@@ -61,6 +63,9 @@ def render_html(inputs: ReportInputs) -> Report:
         page.with_element(element)
 
     _draw(sorted(parts, key=_html_order), add, complaints)
+    for element in media.elements:
+        page.with_element(element)
+    complaints += media.complaints
     return Report(page.embed(), (), tuple(complaints))
 
 

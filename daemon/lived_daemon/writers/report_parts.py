@@ -17,7 +17,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,10 +51,14 @@ class Part:
     build: Callable[[], Any]
 
 
-def parts_of(inputs: ReportInputs) -> tuple[list[Part], list[str]]:
-    """What the page shows, in order, and one sentence for each plot on disk whose configuration is not known."""
+def parts_of(inputs: ReportInputs, left_out: Collection[str] = ()) -> tuple[list[Part], list[str]]:
+    """What the page shows, in order, and one sentence for each plot on disk whose configuration is not known.
+
+    Images whose paths in the tree are in ``left_out`` are no parts.
+    """
     complaints: list[str] = []
-    parts = [*_table_parts(inputs.directory), *_metric_parts(inputs.directory), *_image_parts(inputs.directory)]
+    images = (part for part in _image_parts(inputs.directory) if part.source not in left_out)
+    parts = [*_table_parts(inputs.directory), *_metric_parts(inputs.directory), *images]
     for folder, known in (
         ("sklearn", {name: config for name, (_, config) in inputs.curves.items()}),
         ("custom", inputs.custom),
