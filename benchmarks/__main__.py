@@ -17,7 +17,10 @@ from typing import Any
 from benchmarks import loggers, trainers
 from benchmarks.rounds import Figure, Options
 
-QUESTIONS = ("call", "steps", "slowdown", "rows", "images", "curves", "memory", "start", "visible", "wire", "lost")
+QUESTIONS = (
+    *("call", "log", "steps", "slowdown", "rows", "images", "curves", "media"),
+    *("memory", "start", "visible", "wire", "lost"),
+)
 RESULTS = Path(__file__).with_name("results")
 #: Where the figures stand that were saved last.
 README = Path(__file__).with_name("README.md")

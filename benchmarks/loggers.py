@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import sqlite3
 import struct
 import sys
@@ -27,6 +28,21 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Return when all of it is where it belongs."""
+
+
+class MediaLogger(Logger, Protocol):
+    """A logger of media too."""
+
+    def lacks(self, kind: str) -> str:
+        """Why it cannot log media of ``kind`` here; empty if it can."""
+
+    def log_media(self, step: int, kind: str, data: Any) -> None:
+        """Make of ``data`` what the logger has for ``kind``, and log it in ``step``."""
+
+
+#: Names of the columns of a table, and frames a second of a video.
+COLUMNS = ["id", "text", "label", "predicted", "correct", "loss", "p0", "p1", "p2", "p3"]
+FPS = 4
 
 
 class _Live:
@@ -54,6 +70,27 @@ class Lived(_Live):
 
         self.live = Live(os.path.join(folder, "run"), report=None)
 
+    def lacks(self, kind: str) -> str:  # noqa: ARG002 - it has all of them
+        """Nothing."""
+        return ""
+
+    def log_media(self, step: int, kind: str, data: Any) -> None:
+        """``log`` of a ``lived.media``."""
+        from lived import media
+
+        made: Any
+        if kind == "image":
+            made = media.Image(data)
+        elif kind == "table":
+            made = media.Table(columns=COLUMNS, data=data)
+        elif kind == "points":
+            made = media.Object3D(data)
+        elif kind == "histogram":
+            made = media.Histogram(data)
+        else:
+            made = media.Video(data, fps=FPS, format="gif")
+        self.live.log({kind: made}, step=step)
+
 
 class Dvclive(_Live):
     """DVCLive."""
@@ -79,6 +116,26 @@ class Trackio:
         """``log``."""
         self._trackio.log(values, step=step)
 
+    def lacks(self, kind: str) -> str:
+        """It has ffmpeg encode a video."""
+        return "it needs ffmpeg on the PATH" if kind == "video" and shutil.which("ffmpeg") is None else ""
+
+    def log_media(self, step: int, kind: str, data: Any) -> None:
+        """``log`` of one of its media classes; what it cannot log it skips, with a warning."""
+        trackio = self._trackio
+        made: Any
+        if kind == "image":
+            made = trackio.Image(data)
+        elif kind == "table":
+            made = trackio.Table(columns=COLUMNS, data=data)
+        elif kind == "points":
+            made = trackio.Object3D(data)
+        elif kind == "histogram":
+            made = trackio.Histogram(data)
+        else:
+            made = trackio.Video(data, fps=FPS, format="gif")
+        trackio.log({kind: made}, step=step)
+
     def close(self) -> None:
         """``finish``."""
         self._trackio.finish()
@@ -96,6 +153,28 @@ class Wandb:
     def log_step(self, step: int, values: dict[str, float]) -> None:
         """``log``."""
         self._run.log(values, step=step)
+
+    def lacks(self, kind: str) -> str:
+        """It has moviepy encode a video."""
+        missing = kind == "video" and importlib.util.find_spec("moviepy") is None
+        return "it needs moviepy, of wandb[media]" if missing else ""
+
+    def log_media(self, step: int, kind: str, data: Any) -> None:
+        """``log`` of one of its media classes."""
+        import wandb
+
+        made: Any
+        if kind == "image":
+            made = wandb.Image(data)
+        elif kind == "table":
+            made = wandb.Table(columns=COLUMNS, data=data)
+        elif kind == "points":
+            made = wandb.Object3D(data)
+        elif kind == "histogram":
+            made = wandb.Histogram(data)
+        else:
+            made = wandb.Video(data, fps=FPS, format="gif")
+        self._run.log({kind: made}, step=step)
 
     def close(self) -> None:
         """``finish``."""
@@ -149,6 +228,7 @@ LOGGERS: dict[str, Callable[[str], Logger]] = {
     "tensorboardX": TensorboardX,
     "MLflow": Mlflow,
 }
+MEDIA_LOGGERS: dict[str, Callable[[str], MediaLogger]] = {"lived": Lived, "trackio": Trackio, "wandb": Wandb}
 _MODULES = {
     "lived": "lived",
     "DVCLive": "dvclive",
@@ -177,6 +257,13 @@ def version(name: str) -> str:
 def values_on_disk(name: str, folder: str) -> int:
     """How many logged values can be read back from ``folder``."""
     return _COUNTS[name](Path(folder))
+
+
+def media_on_disk(name: str, folder: str) -> int:
+    """How many things that were logged as media can be found in ``folder``, where nothing else was logged."""
+    if name == "lived":
+        return sum(path.read_bytes().count(b"\n") for path in Path(folder).glob("run/media/*.jsonl"))
+    return values_on_disk(name, folder)
 
 
 def bytes_on_disk(folder: str) -> int:
@@ -216,7 +303,8 @@ def _in_wandb(folder: Path) -> int:
     for path in folder.glob("wandb/offline-run-*/*.wandb"):
         for data in _log_records(path.read_bytes()):
             record = wandb_internal_pb2.Record.FromString(data)
-            found += sum(not (item.key or item.nested_key[0]).startswith("_") for item in record.history.item)
+            names = {item.key or item.nested_key[0] for item in record.history.item}  # media have several items each
+            found += sum(not name.startswith("_") for name in names)
     return found
 
 
@@ -267,6 +355,3 @@ def quiet() -> None:
     """Loggers greet on the standard output, where the figures go: send it elsewhere."""
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-__all__: list[Any] = ["LOGGERS", "Logger", "available", "bytes_on_disk", "quiet", "values_on_disk", "version"]

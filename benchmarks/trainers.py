@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loggers import LOGGERS, quiet
+from benchmarks.loggers import COLUMNS, LOGGERS, MEDIA_LOGGERS, media_on_disk, quiet
 
 clock = time.perf_counter_ns
 #: What everything that is drawn at random begins with.
@@ -100,6 +100,37 @@ def calls(folder: str, count: int) -> dict[str, Any]:
         | {part: time - reading for part, time in _percentiles(singles[key]).items() if part != "p50"}
         for key in loggers
     }
+
+
+def row_calls(folder: str, blocks: int) -> dict[str, Any]:
+    """Rows of ten values with ``log`` and with ten ``log_metric`` and a ``next_step``, by what the values are.
+
+    Blocks of 100 rows, in turn; each row's values are made before. The median is of one value, with its part of a step.
+    """
+    live = LOGGERS["lived"](folder).live  # type: ignore[attr-defined]
+    makers: dict[str, Callable[[float], Any]] = {"float": float, "int": int, "nested": float}
+    found: dict[str, dict[str, list[float]]] = {kind: {"log": [], "log_metric": []} for kind in makers}
+    for number in range(blocks):
+        for kind, make in makers.items():
+            nested = "nested." if kind == "nested" else ""
+            plain = [
+                {f"{nested or kind}{name}": make(100 * number + row + name / 4) for name in range(10)}
+                for row in range(100)
+            ]
+            rows = [{"nested": {name[len(nested) :]: value for name, value in row.items()}} for row in plain]
+            rows = rows if nested else plain
+            begun = clock()
+            for row in rows:
+                live.log(row)
+            found[kind]["log"].append((clock() - begun) / 1000)
+            begun = clock()
+            for row in plain:
+                for name, value in row.items():
+                    live.log_metric(name, value)
+                live.next_step()
+            found[kind]["log_metric"].append((clock() - begun) / 1000)
+    live.end()
+    return {kind: {way: _middle(times) for way, times in ways.items()} for kind, ways in found.items()}
 
 
 def steps(folder: str, logger: str, count: int, names: int, seconds: float) -> dict[str, Any]:
@@ -268,8 +299,8 @@ def wire(folder: str, count: int) -> dict[str, Any]:
 # -- images and curves -------------------------------------------------------------------------------------------------
 
 
-def pictures(kind: str) -> list[Any]:
-    """Eight images of 500x500x3: ``noise``, the worst there is for PNG, or like a ``photo``.
+def pictures(kind: str, side: int = 500) -> list[Any]:
+    """Eight images of 500x500x3, or another side: ``noise``, the worst there is for PNG, or like a ``photo``.
 
     A photograph is shades that change slowly, shapes on all scales, each fainter the finer it is, and the grain of a
     sensor.
@@ -279,11 +310,11 @@ def pictures(kind: str) -> list[Any]:
 
     random = np.random.default_rng(SEED)
     if kind == "noise":
-        return list(random.integers(0, 256, (8, 500, 500, 3), np.uint8))
+        return list(random.integers(0, 256, (8, side, side, 3), np.uint8))
 
     def shapes(size: int) -> Any:
         small = Image.fromarray(random.integers(0, 256, (size, size, 3), np.uint8))
-        return np.asarray(small.resize((500, 500), Image.Resampling.BICUBIC), np.float32) / 255 - 0.5
+        return np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), np.float32) / 255 - 0.5
 
     octaves = {3: 160, 9: 70, 30: 24, 90: 9, 250: 4}
     whole = [sum(depth * shapes(size) for size, depth in octaves.items()) for _ in range(8)]
@@ -335,6 +366,60 @@ def curve(folder: str, logger: str, points: int) -> dict[str, Any]:
     written = clock() - begun
     made.close()
     return {"call": called, "written": written}
+
+
+def media(folder: str, logger: str, kind: str, count: int) -> dict[str, Any]:
+    """Media of one kind, one a step, from the data in memory until the call has returned; or why there are none.
+
+    Between the calls the trainer sleeps, for as long as a training step may take: what a logger does beside the loop then
+    counts where it holds up a call.
+
+    Raises:
+        RuntimeError: not all that was logged is on disk, so that it was not the same work.
+    """
+    made = MEDIA_LOGGERS[logger](folder)
+    if reason := made.lacks(kind):
+        made.close()
+        return {"lacks": reason}
+    data = media_data(kind)
+    made.log_media(0, kind, data[0])  # whatever is made at first use
+    times = []
+    for step in range(1, count + 1):
+        time.sleep(0.05)
+        begun = clock()
+        made.log_media(step, kind, data[step % len(data)])
+        times.append(clock() - begun)
+    made.close()
+    if (there := media_on_disk(logger, folder)) != count + 1:
+        raise RuntimeError(f"{there} of {count + 1} are on disk")
+    return _percentiles(times)
+
+
+def media_data(kind: str) -> list[Any]:
+    """Some of what is logged as ``kind``, as a training has it."""
+    import numpy as np
+
+    random = np.random.default_rng(SEED)
+    if kind == "image":
+        return pictures("photo", 512)
+    if kind == "table":
+        return [_table(random, 1000) for _ in range(4)]
+    if kind == "points":
+        return [random.normal(size=(100_000, 3)) for _ in range(4)]
+    if kind == "histogram":
+        return [random.normal(size=1_000_000) for _ in range(4)]
+    still = np.ascontiguousarray(np.stack(pictures("photo", 256)[:2]).transpose(0, 3, 1, 2))
+    return [np.stack([np.roll(one, 4 * shift, axis=2) for shift in range(60)]) for one in still]
+
+
+def _table(random: Any, rows: int) -> list[list[Any]]:
+    """Rows of predictions: whole numbers, text, truth values and floats."""
+    labels, predicted = random.integers(0, 4, (2, rows)).tolist()
+    numbers = random.random((rows, len(COLUMNS) - 5)).tolist()
+    return [
+        [row, f"sample {row} of the validation set", label, guess, label == guess, *numbers[row]]
+        for row, (label, guess) in enumerate(zip(labels, predicted, strict=True))
+    ]
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
@@ -424,7 +509,10 @@ def _daemon() -> int:
 
 FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     function.__name__: function
-    for function in (calls, steps, killed, training, rows, many_names, visible, wire, images, curve, start, memory)
+    for function in (
+        *(calls, row_calls, steps, killed, training, rows, many_names, visible, wire),
+        *(images, curve, media, start, memory),
+    )
 }
 
 

@@ -26,6 +26,8 @@ class Definitions:
         self.step_values: dict[str, Any] = {}
         #: Whether rows are to be completed by the metrics that theirs are shown over.
         self.syncs = self._any_syncs()
+        #: Metric -> the one that a row with it is to have too, if any; known once it was asked for.
+        self._wanted: dict[str, str | None] = {}
 
     def define(self, name: str, given: dict[str, Any], overwrite: bool) -> dict[str, Any]:
         """Take a rule for ``name``, beside what was said before unless that is overwritten; the rule as it is now.
@@ -47,6 +49,7 @@ class Definitions:
         self.rules.pop(name, None)
         self.rules[name] = {**before, **rule}
         self.syncs = self._any_syncs()
+        self._wanted = {}
         return self.rules[name]
 
     def _any_syncs(self) -> bool:
@@ -80,11 +83,21 @@ class Definitions:
 
     def missing(self, names: Iterable[str]) -> dict[str, Any]:
         """The metrics, with their latest values, that a row of ``names`` lacks to be shown over them."""
+        if not self.syncs or not self.step_values:
+            return {}
         present = set(names)
-        wanted = (
-            step_metric_of(self.rules, name) for name in names if rule_of(self.rules, name).get("step_sync", False)
-        )
-        return {name: self.step_values[name] for name in wanted if name in self.step_values and name not in present}
+        wanted = (self._wanted_by(name) for name in present)
+        return {
+            name: self.step_values[name]
+            for name in wanted
+            if name is not None and name in self.step_values and name not in present
+        }
+
+    def _wanted_by(self, name: str) -> str | None:
+        if name not in self._wanted:
+            synced = rule_of(self.rules, name).get("step_sync", False)
+            self._wanted[name] = step_metric_of(self.rules, name) if synced else None
+        return self._wanted[name]
 
 
 def _summaries(name: str, given: Any) -> list[str]:

@@ -485,16 +485,22 @@ class Live:
             self._row_names.clear()
             self.next_step()
 
-    def _log_current(self, data: Mapping[str, Any], step: int) -> None:
+    def _log_current(self, data: Mapping[str, Any], step: int, prefix: str = "") -> None:
         """Log a row at the current step; what is known for a metric of floats without any detour."""
         known, latest, append_metric = self._metric_names, self._latest, self._recorder.append_metric
-        for name, val in data.items():
-            if type(val) is float and name in known:
+        for key, val in data.items():
+            name = prefix + key if prefix and isinstance(key, str) else key
+            if (type(val) is float or isinstance(val, float)) and name in known:
                 append_metric(name, step, val)
                 latest[name] = val
+                continue
+            if isinstance(val, rows.SCALARS) and isinstance(name, str):
+                self.log_metric(name, val)
+            elif isinstance(val, dict) and isinstance(name, str):
+                self._log_current(val, step, f"{name}.")
             else:
                 rows.log_row({name: val}, self.log_metric, partial(self._log_media_at, step))
-                append_metric = self._recorder.append_metric  # the first of all may have attached another producer
+            append_metric = self._recorder.append_metric  # the first of all may have attached another producer
 
     def _log_metric_at(self, step: int, name: str, val: Any) -> None:
         """Log a metric at a step that is behind the current one; it is the latest value all the same."""

@@ -28,6 +28,8 @@ LogMedia = Callable[[str, str, list[dict[str, Any]]], None]
 #: Elements of an array that are still a metric each.
 MOST_ELEMENTS = 32
 _NUMBERS = (int, float)
+#: What is neither media nor an array nor a dict, told without a look at anything else.
+SCALARS = (float, int, str)
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -39,8 +41,8 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
     for key, value in data.items():
         if not isinstance(key, str):
             raise InvalidDataTypeError("key", type(key))
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        name = f"{prefix}{key}" if prefix else key
+        if not isinstance(value, SCALARS) and isinstance(value, Mapping):
             yield from flatten(value, f"{name}.")
         else:
             yield name, value
@@ -53,6 +55,9 @@ def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia)
         InvalidDataTypeError: an entry can be no value of a metric and is no media; those before it are logged.
     """
     for key, value in flatten(data):
+        if isinstance(value, SCALARS) or zero_dimensional(value):
+            log_metric(key, value)
+            continue
         several = _media_of(key, value)
         if several is not None:
             log_media(key, several[0].kind, [one.item for one in several])
@@ -110,14 +115,14 @@ def _make(key: str, name: str, value: Any) -> Media:
 
 
 def _array_of(value: Any) -> Any:
-    """The array of numbers that an array, a tensor or a list is; None for what is none of these, or a scalar."""
+    """The array of numbers that an array, a tensor or a list is; None for what is none of these."""
     if isinstance(value, (list, tuple)):
         if not value or not all(isinstance(one, _NUMBERS) for one in value):
             return None
         import numpy as np
 
         return np.array(value)
-    if not hasattr(value, "shape") or zero_dimensional(value):
+    if not hasattr(value, "shape"):
         return None
     array = ndarray_of(value)
     return array if array is not None and array.dtype.kind in "biuf" and array.size else None

@@ -119,6 +119,20 @@ def test_rows_without_the_step_metric_get_its_last_value(live: Live) -> None:
     assert rows(Path("run"), "epoch") == ["1\t1", "2\t1", "3\t2", "3\t2", "9\t2"]
 
 
+def test_rows_follow_the_latest_definition(live: Live) -> None:
+    """Which step metric a row gets is asked anew when a rule has changed."""
+    live.log({"epoch": 1, "batch": 10})
+    live.define_metric("loss", step_metric="epoch")
+    live.log({"epoch": 2, "batch": 20})
+    live.log({"loss": 0.5})
+    live.define_metric("loss", step_metric="batch")
+    live.log({"batch": 30})
+    live.log({"loss": 0.25})
+    live.flush()
+    assert rows(Path("run"), "epoch") == ["0\t1", "1\t2", "2\t2"]
+    assert rows(Path("run"), "batch") == ["0\t10", "1\t20", "3\t30", "4\t30"]
+
+
 def test_dvc_yaml_names_the_step_metric_where_both_have_as_many_rows(live: Live) -> None:
     """An entry of its own behind the folder's, once; none where DVC could not join the two."""
     live.define_metric("train/*", step_metric="epoch")

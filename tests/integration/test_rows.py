@@ -126,6 +126,28 @@ def test_nested_dicts_are_flattened(live: Live) -> None:
     assert landed(live, "a.d") == ["0,1", "1,1"]
 
 
+def test_values_land_as_log_metric_has_them(live: Live) -> None:
+    """Numbers and text of every kind, new and known ones, nested ones too, have the rows of single calls."""
+    values = {
+        "int": 3,
+        "bool": True,
+        "text": "a",
+        "wide": np.float64(0.1),
+        "narrow": np.float32(0.1),
+        "flat": np.array(7),
+    }
+    for _ in range(2):
+        live.log({**values, "nested": values}, commit=False)
+        for name, value in values.items():
+            live.log_metric(f"single.{name}", value)
+        live.log({})
+    for name in values:
+        expected = landed(live, f"single.{name}")
+        assert [row[0] for row in expected] == ["0", "1"]
+        assert landed(live, name) == landed(live, f"nested.{name}") == expected, name
+    assert live.summary["nested.wide"] == live.summary["wide"] == 0.1
+
+
 def test_arrays_of_few_elements_are_a_metric_each(live: Live) -> None:
     """Up to 32 elements land under their places; one alone under the key; lists of numbers alike."""
     live.log({"one": np.array([0.5]), "some": np.array([1.5, 2.5]), "grid": np.arange(4).reshape(2, 2), "list": [3, 4]})
@@ -166,6 +188,8 @@ def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
         live.log({"good": 1.0, "bad": object(), "behind": 2.0})
     with pytest.raises(InvalidDataTypeError, match="'key'"):
         live.log({1: 2.0})  # type: ignore[dict-item]
+    with pytest.raises(InvalidDataTypeError, match="'key'"):
+        live.log({"nested": {1: 2.0}})
     with pytest.raises(InvalidDataTypeError, match="'row'"):
         live.log([("a", 1.0)])  # type: ignore[arg-type]
     with pytest.raises(InvalidDataTypeError, match="'step'"):

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import __main__ as command
-from benchmarks import call, loggers, rounds, trainers, wire
+from benchmarks import call, loggers, media, rounds, trainers, wire
 from benchmarks.rounds import Figure
 
 
@@ -107,6 +107,58 @@ def test_every_question_is_a_file() -> None:
         first = (folder / f"{question}.py").read_text(encoding="utf-8").splitlines()[0]
         assert first.startswith('"""')
         assert first.endswith('?"""'), question
+
+
+def test_media_are_held_against_the_best_of_those_that_have_them() -> None:
+    """Round by round; who lacks something is no peer in it, and what it lacks is said."""
+    found: dict[str, list[dict[str, object]]] = {
+        "lived": [{"p50": 1e6}, {"p50": 2e6}],
+        "wandb": [{"p50": 90e6}, {"p50": 80e6}],
+        "trackio": [{"p50": 12e6}, {"p50": 16e6}],
+        "other": [{"lacks": "it needs a projector"}] * 2,
+    }
+    figures = media.compared("a film", found)
+    assert [(one.what, one.value) for one in figures] == [
+        ("a film, median", "1.5 ms; trackio takes 10.0x (8.00 to 12.0)"),
+        ("a film with wandb", "85 ms, 65.0x (40.0 to 90.0)"),
+        ("a film with trackio", "14 ms, 10.0x (8.00 to 12.0)"),
+        ("a film with other", "not measured: it needs a projector"),
+    ]
+    assert (figures[0].met, figures[0].ratio) == (True, 0.1)
+    found["trackio"] = [{"p50": 9e6}, {"p50": 16e6}]
+    assert not media.compared("a film", found)[0].met
+    assert [one.goal for one in media.compared("a film", {"lived": found["lived"], "other": found["other"]})] == [
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("image", (512, 512, 3)),
+        ("table", (1000, 10)),
+        ("points", (100_000, 3)),
+        ("histogram", (1_000_000,)),
+        ("video", (60, 3, 256, 256)),
+    ],
+)
+def test_media_are_of_the_sizes_that_are_said(kind: str, shape: tuple[int, ...]) -> None:
+    """And one is not as the next, for who knows a file by its digest."""
+    numpy = pytest.importorskip("numpy")
+    assert set(media.KINDS) == {"image", "table", "points", "histogram", "video"}
+    one, other, *_ = trainers.media_data(kind)
+    assert numpy.shape(one) == shape
+    assert not numpy.array_equal(one, other)
+
+
+def test_media_that_lived_has_written_are_counted(tmp_path: Path) -> None:
+    """A whole line of an index for each that was logged."""
+    folder = tmp_path / "run" / "media"
+    folder.mkdir(parents=True)
+    (folder / "film.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"st', encoding="utf-8")
+    (folder / "sound.jsonl").write_text('{"step": 0}\n', encoding="utf-8")
+    assert loggers.media_on_disk("lived", str(tmp_path)) == 3
 
 
 def test_the_floor_keeps_all_that_it_is_given() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 from lived.capture import exact, is_a, ndarray_of
@@ -13,7 +14,7 @@ from lived.media.image import Image
 
 LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
 _COLUMNS = ("Input", "Output", "Expected")
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 class Table(Media):
@@ -57,8 +58,7 @@ class Table(Media):
         self.columns = [str(name) for name in (_COLUMNS if columns is None else columns)]
         self.data: list[list[Any]] = []
         self._logged = 0
-        for row in given:
-            self.add_data(*row)
+        self._add_rows(given)
 
     @property
     def item(self) -> dict[str, Any]:
@@ -66,14 +66,16 @@ class Table(Media):
         first = self._logged if self.log_mode == "INCREMENTAL" else 0
         rows = self.data[first:]
         self._logged = len(self.data)
-        cells = [
-            {"row": index, "column": place, "kind": cell.kind, "item": cell.item}
-            for index, row in enumerate(rows)
-            for place, cell in enumerate(row)
-            if isinstance(cell, Media)
-        ]
+        cells = _media_in(rows)
         plain = [[None if isinstance(cell, Media) else cell for cell in row] for row in rows] if cells else rows
         return {"columns": self.columns, "rows": plain, "cells": cells, "log_mode": self.log_mode, "first": first}
+
+    def _add_rows(self, rows: Sequence[Sequence[Any]]) -> None:
+        if _are_plain(rows) and {len(self.columns)}.issuperset(map(len, rows)):
+            self.data += map(list, rows)
+            return
+        for row in rows:
+            self.add_data(*row)
 
     def add_data(self, *row: Any) -> None:
         """Add a row, a cell for each column.
@@ -163,6 +165,23 @@ def _rows(data: Any) -> list[Any]:
     if not isinstance(data, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in data):
         raise InvalidDataTypeError("Table", "data must be a list of rows, each a list; give a frame as dataframe=")
     return list(data)
+
+
+def _are_plain(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether all cells are of types that travel as they are."""
+    return _PLAIN.issuperset(map(type, chain.from_iterable(rows)))
+
+
+def _media_in(rows: list[list[Any]]) -> list[dict[str, Any]]:
+    """The cells that are media, with their places."""
+    if _are_plain(rows):  # asking each of many cells is most of what logging a table would take
+        return []
+    return [
+        {"row": index, "column": place, "kind": cell.kind, "item": cell.item}
+        for index, row in enumerate(rows)
+        for place, cell in enumerate(row)
+        if isinstance(cell, Media)
+    ]
 
 
 def _cell(where: str, cell: Any) -> Any:

@@ -72,6 +72,20 @@ def test_cells_that_are_media_are_files_of_their_own() -> None:
     assert json.loads(files[".json"])["data"][1] == [2, {"kind": "html", "cell": 1}]
 
 
+def test_a_large_table_shares_no_rows_with_the_trainer() -> None:
+    """Rows of plain cells are taken all at once; one that is of no plain type, and one that is media, is not."""
+    given: list[list[Any]] = [[number, f"{number}", number / 2, None, True] for number in range(1000)]
+    table = Table(list("abcde"), given)
+    given[0][0], given[1] = "changed", []
+    assert content(table)["data"][:2] == [[0, "0", 0.0, None, True], [1, "1", 0.5, None, True]]
+    table.data[-1][0] = Html("<p>", inject=False)
+    assert travel(table)[0][".999.0.html"] == b"<p>"
+    odd = Table(["a", "b"], [(1, 2), [np.float32(0.5), (3, 4)]])
+    assert content(odd)["data"] == [[1, 2], [0.5, [3, 4]]]
+    with pytest.raises(InvalidDataTypeError, match="row 1 has 1 cells"):
+        Table(["a", "b"], [[1, 2], [3]])
+
+
 def test_columns_are_added_and_read() -> None:
     """As lists and arrays, with what a row is."""
     table = Table(["a"], [[1], [2]])
