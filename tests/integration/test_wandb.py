@@ -187,6 +187,6 @@ def test_import_wandb_gives_it_once_installed() -> None:
         assert wandb is lived.wandb and wandb.sdk.wandb_run.Run is Run and issubclass(RunDisabled, Run)
         import lived.media
         assert wandb.Table is lived.media.Table and callable(wandb.plot.line) and callable(wandb.sklearn.plot_roc)
-        assert not hasattr(wandb, "sweep")
+        assert callable(wandb.sweep) and not hasattr(wandb, "no_such_name")
     """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,6 +8,31 @@ from typing import Any
 from lived.wandb.errors import ConfigError
 
 
+class Settings:
+    """Arguments of ``init`` under their own names, ``run_id`` among them for ``id``."""
+
+    def __init__(self, **given: Any) -> None:
+        vars(self).update(given)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no setting {name!r} here")
+
+
+class ConfigStatic(dict[str, Any]):
+    """A config as it was, whose keys are attributes too; it cannot be changed."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"config has no {name!r}") from None
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise AttributeError("config_static cannot be changed; use config")
+
+    __setitem__ = __setattr__ = __delitem__ = update = pop = setdefault = clear = popitem = _refuse
+
+
 class Config:
     """Keys and values, reached as items or attributes; ``write`` is given those that are new."""
 

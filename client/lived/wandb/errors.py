@@ -7,9 +7,17 @@ class Error(DvcLiveError):
     """Base of what this interface raises on purpose."""
 
 
+class CommError(Error):
+    """What is asked for is not among the local runs, in place of not on the server."""
+
+
 class UsageError(Error):
-    """A call came at a time when it cannot be, such as ``log`` behind ``finish``."""
+    """A call came at a time when it cannot be, such as ``log`` behind ``finish``, or has no meaning here."""
 
 
 class ConfigError(Error):
-    """A value of ``config`` was changed without ``allow_val_change``."""
+    """A value of ``config`` was changed without ``allow_val_change``, or cannot be read."""
+
+
+class ArtifactNotLoggedError(Error, AttributeError):
+    """Only an artifact that was logged has this."""
