@@ -132,8 +132,9 @@ def test_what_ails_the_daemon_is_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with wandb.init(dir=tmp_path) as run:
-        with pytest.raises(InvalidDataTypeError):
+        with pytest.raises(InvalidDataTypeError) as refused:
             run.log({"loss": object()})
+        assert isinstance(refused.value, TypeError)
         with monkeypatch.context() as patch:
 
             def refuse(*_: object, **__: object) -> None:

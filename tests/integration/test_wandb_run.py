@@ -269,6 +269,11 @@ def test_what_cannot_be_named_here_costs_itself_only(tmp_path: Path, caplog: pyt
     assert caplog.text.count("'loss/train' is not logged") == 1
 
 
+def test_what_cannot_be_a_definition_is_an_error_of_wandb(tmp_path: Path) -> None:
+    with wandb.init(dir=tmp_path) as run, pytest.raises(wandb.Error, match="median"):
+        run.define_metric("loss", summary="median")
+
+
 def test_the_summary_has_keys_as_attributes_and_slashes_in_them(tmp_path: Path) -> None:
     with wandb.init(dir=tmp_path, id="one") as run:
         run.log({"train/loss": 1.5, "acc": 0.5, "nested": {"loss": 1.0}})
@@ -277,6 +282,8 @@ def test_the_summary_has_keys_as_attributes_and_slashes_in_them(tmp_path: Path) 
         run.summary.best.loss = 0.25
         run.summary["train/loss"] = 1.25
         run.summary.update({"list": [1, 2]})
+        run.log({"bad": float("inf")})
+        assert run.summary.pop("bad") == float("inf")
         expected = {"train/loss": 1.25, "acc": 0.5, "nested.loss": 1.0, "final": 3, "list": [1, 2]}
         assert {**dict(run.summary), "best": None, "step": None} == {**expected, "best": None, "step": None}
         assert dict(run.summary.best) == {"acc": 0.75, "loss": 0.25}
@@ -305,6 +312,8 @@ def test_a_config_may_be_a_file(tmp_path: Path) -> None:
             run.config_static["lr"] = 1
     with wandb.init(dir=tmp_path, config="theirs.yaml") as run:
         assert run.config.as_dict() == {"lr": 0.25}
+    with wandb.init(dir=tmp_path, config={"array": np.arange(2), "net": {"rate": np.float32(0.5)}}) as run:
+        assert run.config.as_dict() == {"array": [0, 1], "net": {"rate": 0.5}}
     for path in ("list.yaml", "nothing.yaml"):
         with pytest.raises(ConfigError, match=path):
             wandb.init(dir=tmp_path, config=path)

@@ -49,7 +49,7 @@ class Config:
         Raises:
             ConfigError: a key has another value already, and ``allow_val_change`` is not given; nothing is taken over.
         """
-        given = {str(key): value for key, value in (d if isinstance(d, Mapping) else vars(d)).items()}
+        given = {str(key): _plain(value) for key, value in (d if isinstance(d, Mapping) else vars(d)).items()}
         for key, value in given.items():
             if not allow_val_change and key in self._items and not _same(self._items[key], value):
                 raise ConfigError(
@@ -112,3 +112,10 @@ def _same(one: Any, other: Any) -> bool:
         return one is other or bool(one == other)
     except (TypeError, ValueError):  # arrays
         return False
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists in place of scalars, arrays and tensors, as in wandb."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    return {key: _plain(below) for key, below in value.items()} if type(value) is dict else value

@@ -1,6 +1,6 @@
 """What the wandb-like interface raises, under wandb's names."""
 
-from lived.error import DvcLiveError
+from lived.error import DvcLiveError, InvalidDataTypeError, InvalidDefinitionError
 
 
 class Error(DvcLiveError):
@@ -21,3 +21,11 @@ class ConfigError(Error):
 
 class ArtifactNotLoggedError(Error, AttributeError):
     """Only an artifact that was logged has this."""
+
+
+class WrongTypeError(InvalidDataTypeError, TypeError):
+    """What is logged is of no type that can be; a TypeError, as in wandb."""
+
+
+class DefinitionError(Error, InvalidDefinitionError):
+    """``define_metric`` cannot take what it was given."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 _Content = dict[str, Any]
+#: What stands for floats that JSON has no form for.
+_NO_JSON = ("nan", "inf", "-inf")
 
 
 class Summary(MutableMapping[str, Any]):
@@ -24,6 +26,8 @@ class Summary(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         place, last = self._find(key)
         value = place[last]
+        if isinstance(value, str) and value in _NO_JSON:
+            return float(value)
         return Summary(lambda: self._content_at(key), set) if isinstance(value, dict) else value
 
     def __setitem__(self, key: str, value: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from lived.error import (
     DaemonUnavailableError,
     InvalidDataTypeError,
+    InvalidDefinitionError,
     InvalidNameError,
     InvalidParameterTypeError,
 )
@@ -23,7 +24,7 @@ from lived.run import Run as Written
 from lived.wandb import standing, watching
 from lived.wandb.artifact_calls import ArtifactCalls
 from lived.wandb.configuration import Config, ConfigStatic, Settings
-from lived.wandb.errors import ConfigError, UsageError
+from lived.wandb.errors import ConfigError, DefinitionError, UsageError, WrongTypeError
 from lived.wandb.file_calls import FileCalls
 from lived.wandb.summary import Summary
 from lived.wandb.terms import termwarn
@@ -155,14 +156,14 @@ class Run(ArtifactCalls, FileCalls):
         return self._attributes.get("entity")
 
     @property
-    def group(self) -> str | None:
-        """See :attr:`project`."""
-        return self._attributes.get("group")
+    def group(self) -> str:
+        """See :attr:`project`; empty if there is none."""
+        return self._attributes.get("group") or ""
 
     @property
-    def job_type(self) -> str | None:
-        """See :attr:`project`."""
-        return self._attributes.get("job_type")
+    def job_type(self) -> str:
+        """See :attr:`project`; empty if there is none."""
+        return self._attributes.get("job_type") or ""
 
     @property
     def name(self) -> str | None:
@@ -201,10 +202,12 @@ class Run(ArtifactCalls, FileCalls):
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log a row; see :meth:`lived.Live.log`. A value of None is left out.
 
-        What ails the daemon or the disk is a warning, once; the loop goes on.
+        What ails the daemon, the disk or anything else of this side is a warning, once for each kind, and so is what
+        cannot be named here, which is left out; the loop goes on.
 
         Raises:
-            TypeError: ``data`` is no mapping, or one of its keys is not a str.
+            TypeError: ``data`` is no mapping, a key is not a str, or a value is of a type that cannot be logged; what
+                stands before that is.
             UsageError: the run is finished.
         """
         self._check_open("logging")
@@ -220,8 +223,8 @@ class Run(ArtifactCalls, FileCalls):
                 self._live.log(row, step=step, commit=commit)
             else:
                 self._log_new(self._live, row, step, commit)
-        except InvalidDataTypeError:
-            raise
+        except InvalidDataTypeError as exc:
+            raise WrongTypeError(exc.name, exc.val) from exc
         except Exception as exc:  # noqa: BLE001 - nothing that ails this side stops the training
             self._warn(exc)
 
@@ -248,10 +251,21 @@ class Run(ArtifactCalls, FileCalls):
         summary: str | None = None,
         overwrite: bool | None = None,
     ) -> None:
-        """See :meth:`lived.Live.define_metric`."""
+        """See :meth:`lived.Live.define_metric`.
+
+        Raises:
+            DefinitionError: one of its arguments is none of those.
+            InvalidNameError: ``step_metric`` cannot name a metric.
+            UsageError: the run is finished.
+        """
         self._check_open("define_metric")
         if self._live is not None:
-            self._live.define_metric(name, step_metric, step_sync, hidden, summary, overwrite)
+            try:
+                self._live.define_metric(name, step_metric, step_sync, hidden, summary, overwrite)
+            except InvalidDefinitionError as exc:
+                raise DefinitionError(str(exc)) from exc
+            except (DaemonUnavailableError, OSError) as exc:
+                self._warn(exc)
 
     def watch(
         self,
