@@ -50,6 +50,7 @@ def test_each_content_is_a_version_and_an_alias_has_one_of_them(tmp_path: Path) 
             run.use_artifact("dogs/net")
     assert (tmp_path / "wandb/one/artifacts/net/weights").read_text() == "b"
     assert (tmp_path / "wandb/one/versions/net/v0/weights").read_text() == "a"
+    assert (tmp_path / "wandb/one/versions/.gitignore").read_text() == "*\n"
 
 
 def test_an_alias_taken_away_is_gone(tmp_path: Path) -> None:

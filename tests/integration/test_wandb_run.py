@@ -223,6 +223,21 @@ def test_watched_models_are_histograms_at_every_pass_that_is_asked_for(tmp_path:
     assert ("torch" in sys.modules) is had_torch
 
 
+def test_a_tensor_that_cannot_be_read_stops_no_pass(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Unreadable(Tensor):
+        def numpy(self) -> Any:
+            raise RuntimeError("on no device")
+
+    model = Module()
+    model.weight = Unreadable([1.0])
+    with wandb.init(dir=tmp_path) as run:
+        run.watch(model, log="all", log_freq=1)
+        for _ in range(2):
+            model.train()
+            run.log({"loss": 0.5})
+    assert caplog.text.count("on no device") == 1
+
+
 def test_what_is_no_module_cannot_be_watched(tmp_path: Path) -> None:
     with wandb.init(dir=tmp_path) as run:
         with pytest.raises(TypeError, match=r"torch\.nn\.Module"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,8 +14,6 @@ from lived.wandb.terms import termwarn
 
 if TYPE_CHECKING:
     from lived.wandb.artifact import Artifact
-
-logger = logging.getLogger("lived")
 
 _CODE = (".py", "requirements.txt", "Dockerfile")
 
@@ -267,6 +263,8 @@ def _is_code(path: str) -> bool:
 
 def _of_two(chosen: Callable[..., bool]) -> Callable[..., bool]:
     """``chosen`` as a function of a path and its root; one of the path alone is wandb's earlier form."""
+    import inspect
+
     if len(inspect.signature(chosen).parameters) >= 2:
         return chosen
     return lambda path, _: chosen(path)

@@ -141,6 +141,8 @@ def _place(record: Record, files: str, earlier: list[int]) -> None:
         before = _earlier(record.place, record.name, earlier[-1]) if earlier else f"{target}.old"
         if earlier and not os.path.exists(before):
             os.makedirs(os.path.dirname(before), exist_ok=True)
+            with open(os.path.join(record.place, "versions", ".gitignore"), "w", encoding="utf-8") as file:
+                file.write("*\n")  # DVC's cache has them; Git is to have none
             os.rename(target, before)
         else:  # an earlier call came to its end in between
             shutil.rmtree(target)

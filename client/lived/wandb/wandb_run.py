@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import os
 import tempfile
@@ -305,7 +304,7 @@ class Run(ArtifactCalls, FileCalls):
             termwarn("watch: log_graph has no meaning here, and is ignored", repeat=False)
         for place, model in enumerate(found, self._watched if idx is None else idx):
             prefix = f"graph_{place}" if place else ""
-            self._watches.append(watching.Watch(model, log, log_freq, prefix, self._log_watched))
+            self._watches.append(watching.Watch(model, log, log_freq, prefix, self._log_watched, self._warn))
         self._watched += len(found)
 
     def _log_watched(self, row: dict[str, Any]) -> None:
@@ -343,6 +342,8 @@ class Run(ArtifactCalls, FileCalls):
 
     def to_html(self, height: int = 420, hidden: bool = False) -> str:  # noqa: ARG002 - wandb's signature
         """A line that says where the run is."""
+        import html
+
         return f"<p>run {html.escape(self.name or self.id)} in <code>{html.escape(self.dir)}</code></p>"
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:  # noqa: ARG002 - wandb's signature

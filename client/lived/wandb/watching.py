@@ -29,12 +29,16 @@ class Watch:
         log_freq: every how many passes; forwards for parameters, backwards for gradients.
         prefix: of the names in it.
         to: logs them.
+        warn: is told what went wrong.
     """
 
-    def __init__(self, model: Any, log: str | None, log_freq: int, prefix: str, to: Log) -> None:
+    def __init__(
+        self, model: Any, log: str | None, log_freq: int, prefix: str, to: Log, warn: Callable[[Exception], None]
+    ) -> None:
         self.model = model
         self._handles: list[_Handle] = []
         self._to = to
+        self._warn = warn
         if log in ("parameters", "all"):
             self._watch_parameters(log_freq, prefix)
         if log in ("gradients", "all"):
@@ -67,6 +71,12 @@ class Watch:
         return with_gradient
 
     def _log(self, key: str, tensor: Any) -> None:
+        try:
+            self._log_finite(key, tensor)
+        except Exception as exc:  # noqa: BLE001 - it would stop a backward pass
+            self._warn(exc)
+
+    def _log_finite(self, key: str, tensor: Any) -> None:
         import numpy as np
 
         from lived.media import Histogram
