@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,8 +133,9 @@ def test_what_ails_the_daemon_is_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with wandb.init(dir=tmp_path) as run:
-        with pytest.raises(InvalidDataTypeError):
+        with pytest.raises(InvalidDataTypeError) as refused:
             run.log({"loss": object()})
+        assert isinstance(refused.value, TypeError)
         with monkeypatch.context() as patch:
 
             def refuse(*_: object, **__: object) -> None:
@@ -180,13 +182,61 @@ def test_import_wandb_gives_it_once_installed() -> None:
         import lived.wandb
         lived.wandb.install()
         import sys, wandb
-        assert not {"numpy", "PIL", "ruamel.yaml"} & set(sys.modules)
+        heavy = {"numpy", "PIL", "ruamel.yaml", "watchfiles", "inspect", "html", "secrets", "torch", "pandas"}
+        assert not heavy & set(sys.modules), heavy & set(sys.modules)
+        import importlib.metadata, importlib.util
+        found = [distribution.version for distribution in importlib.metadata.distributions(name="wandb")]
+        assert found[-1] == wandb.__version__ and importlib.metadata.version("wandb") == found[0]
+        assert "wandb" in importlib.metadata.packages_distributions()["wandb"]
+        assert importlib.metadata.version("pytest") and importlib.util.find_spec("wandb") is not None
+        import wandb.util, wandb.env, wandb.data_types
+        assert len(wandb.util.generate_id(11)) == 11 and wandb.util.generate_id() != wandb.util.generate_id()
         from wandb.sdk.lib import RunDisabled
         from wandb.sdk.lib.config_util import ConfigError
         from wandb.wandb_run import Run
         assert wandb is lived.wandb and wandb.sdk.wandb_run.Run is Run and issubclass(RunDisabled, Run)
         import lived.media
         assert wandb.Table is lived.media.Table and callable(wandb.plot.line) and callable(wandb.sklearn.plot_roc)
-        assert not hasattr(wandb, "sweep")
+        assert callable(wandb.sweep) and not hasattr(wandb, "no_such_name")
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_metadata_of_wandb_itself_are_found_first(tmp_path: Path) -> None:
+    info = tmp_path / "wandb-0.9.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wandb\nVersion: 0.9.0\n")
+    code = """if True:
+        import importlib.metadata, sys
+        before = importlib.metadata.version("wandb")
+        import lived.wandb
+        lived.wandb.install()
+        lived.wandb.install()
+        assert importlib.metadata.version("wandb") == before == "0.9.0"
+        assert len([finder for finder in sys.meta_path if "lived" in type(finder).__module__]) == 1
+    """
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
+
+
+def test_what_ultralytics_calls_is_there(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_text("w")
+    run = wandb.init(project="yolo", name="train", config={"epochs": 2}, id="one")
+    run.define_metric("train/*", step_metric="epoch")
+    run.config.setdefaults({"epochs": 9, "imgsz": 640})
+    for epoch in range(2):
+        run.log({"train/box_loss": 1.0 - epoch / 4, "epoch": epoch}, commit=False)
+        run.log({"lr/pg0": 0.5}, commit=True)
+    table = wandb.Table(columns=["class", "y", "x"], data=[["all", 0.5, 0.25]])
+    run.log({"curves/PR": wandb.plot_table("wandb/area-under-curve/v0", table, {"x": "x"}, {"title": "PR"})})
+    artifact = wandb.Artifact(type="model", name=f"run_{run.id}_model")
+    artifact.add_file(str(tmp_path / "best.pt"))
+    run.log_artifact(artifact, aliases=["best"])
+    run.finish(exit_code=1)
+    read = wandb.Api().run("one")
+    assert read.state == "failed"
+    assert read.config["epochs"] == 2
+    assert read.config["imgsz"] == 640
+    assert read.metric("train/box_loss") == {0: 1.0, 1: 0.75}
+    assert read.media_keys == ["curves/PR"]
+    assert wandb.Api().artifact("yolo/run_one_model:best").file_count == 1

@@ -5,16 +5,18 @@ Runs go to ``{dir, $WANDB_DIR or .}/wandb/{id}``. What is not here raises Attrib
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import IO, Any
 
-from lived.wandb import errors
-from lived.wandb.beginning import Settings, asked, begin, ignore
-from lived.wandb.configuration import Config
-from lived.wandb.errors import Error, UsageError
+from lived.wandb import beginning, env, errors, util
+from lived.wandb.beginning import asked, begin, config_of, ignore
+from lived.wandb.configuration import Config, Settings
+from lived.wandb.errors import CommError, Error, UsageError
+from lived.wandb.sweeps import agent, controller, sweep
 from lived.wandb.terms import termerror, termlog, termwarn
 from lived.wandb.wandb_run import Run
 
@@ -26,20 +28,34 @@ _WHERE = {
         ["Audio", "Histogram", "Html", "Image", "Molecule", "Object3D", "Plotly", "Table", "Video", "box3d"],
         "lived.media",
     ),
+    **dict.fromkeys(["ArtifactTTL", "Classes", "EvalTable", "Graph", "JoinedTable"], "lived.wandb.data_types"),
     "plot_table": "lived.plot",
 }
 _MODULES = {
+    "data_types": "lived.wandb.data_types",
     "plot": "lived.plot",
     "plots": "lived.plots",
     "sklearn": "lived.sklearn",
     "sdk": "lived.wandb.sdk",
 }
+#: What can be imported from inside of ``wandb`` once it is installed.
+_SUBMODULES = (
+    "data_types", "env", "errors", "plot", "plots", "sdk", "sdk.lib", "sdk.lib.config_util", "sdk.wandb_run", "sklearn",
+    "util", "wandb_run",
+)  # fmt: skip
 
 __all__ = [  # noqa: PLE0604 - they are strings
-    "AlertLevel", "Config", "Error", "Run", "Settings", "UsageError", "alert", "config", "define_metric", "errors",
-    "finish", "init", "install", "join", "log", "log_artifact", "login", "require", "run", "save", "setup", "summary",
-    "teardown", "termerror", "termlog", "termwarn", *_WHERE, *_MODULES,
+    "AlertLevel", "CommError", "Config", "Error", "Run", "Settings", "UsageError", "agent", "alert", "attach", "config",
+    "controller", "define_metric", "env", "errors", "finish", "init", "install", "join", "link_model", "log",
+    "log_artifact", "log_model", "login", "mark_preempting", "patched", "require", "restore", "run", "save", "setup",
+    "summary", "sweep", "teardown", "termerror", "termlog", "termwarn", "unwatch", "use_artifact", "use_model", "util",
+    "watch", *_WHERE, *_MODULES,
 ]  # fmt: skip
+
+#: The version of wandb whose calls there are.
+__version__ = "0.31.0"
+#: What wandb itself has patched of other libraries: nothing.
+patched: dict[str, list[Any]] = {"tensorboard": [], "keras": [], "gym": []}
 
 
 class AlertLevel:
@@ -109,15 +125,14 @@ def init(
         UsageError: ``mode``, ``reinit`` or ``resume`` is none of wandb's, or ``resume`` forbids it.
         InvalidNameError: ``id`` cannot name a folder.
         TypeError: ``config`` has no keys and values.
+        ConfigError: ``config`` is the path of a file that cannot be read as YAML.
         DaemonUnavailableError: the run goes on from an earlier one, and no daemon can be started.
     """
     if reinit not in (None, True, False, "default", "return_previous", "finish_previous", "create_new"):
         raise UsageError(f"reinit must be a bool or one of wandb's modes, not {reinit!r}")
     if run is not None and reinit in (None, False, "default", "return_previous"):
         return run
-    if isinstance(config, str):
-        raise TypeError("config must be a dict or an object with attributes here, not the path of a file")
-    content = dict(config or {}) if config is None or isinstance(config, Mapping) else vars(config)
+    content = config_of(config)
     if config_include_keys is not None:
         content = {key: value for key, value in content.items() if key in config_include_keys}
     content = {key: value for key, value in content.items() if key not in (config_exclude_keys or ())}
@@ -143,9 +158,21 @@ def init(
 
 def _bind(begun: Run | None) -> None:
     global run, config, summary  # noqa: PLW0603 - wandb's names are rebound
+    if not _at_exit:
+        _at_exit.append(atexit.register(_finish_at_exit))
     run = begun
     config = begun.config if begun is not None else _BeforeInit("config")
     summary = begun.summary if begun is not None else _BeforeInit("summary")
+
+
+_at_exit: list[Any] = []
+_process = os.getpid()
+
+
+def _finish_at_exit() -> None:
+    """Finish the run of a script that does not, as one that failed if an exception has ended it."""
+    if os.getpid() == _process:
+        finish(int(getattr(sys, "last_value", None) is not None))
 
 
 def _forget(ended: Run) -> None:
@@ -168,6 +195,24 @@ def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = 
     _current("log").log(data, step, commit)
 
 
+def attach(attach_id: str | None = None, run_id: str | None = None) -> Run:
+    """The run that another process logs into, by its ``_attach_id`` or id; it is the run of this module, if none is.
+
+    Raises:
+        UsageError: no process logs into such a run.
+    """
+    wanted = attach_id or run_id
+    if wanted is None:
+        raise UsageError("give the id of a run")
+    joined = beginning.join(wanted, _forget)
+    if run is None:
+        _bind(joined)
+    return joined
+
+
+_attach = attach
+
+
 def define_metric(name: str, *args: Any, **kwargs: Any) -> None:
     """:meth:`Run.define_metric` of the current run."""
     _current("define_metric").define_metric(name, *args, **kwargs)
@@ -181,6 +226,59 @@ def log_artifact(artifact_or_path: Any, *args: Any, **kwargs: Any) -> Any:
 def save(glob_str: str | os.PathLike[str], *args: Any, **kwargs: Any) -> list[str]:
     """:meth:`Run.save` of the current run."""
     return _current("save").save(glob_str, *args, **kwargs)
+
+
+def use_artifact(artifact_or_name: Any, *args: Any, **kwargs: Any) -> Any:
+    """:meth:`Run.use_artifact` of the current run."""
+    return _current("use_artifact").use_artifact(artifact_or_name, *args, **kwargs)
+
+
+def log_model(path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
+    """:meth:`Run.log_model` of the current run."""
+    return _current("log_model").log_model(path, *args, **kwargs)
+
+
+def use_model(name: str) -> str:
+    """:meth:`Run.use_model` of the current run."""
+    return _current("use_model").use_model(name)
+
+
+def link_model(path: str | os.PathLike[str], registered_model_name: str, *args: Any, **kwargs: Any) -> Any:
+    """:meth:`Run.link_model` of the current run."""
+    return _current("link_model").link_model(path, registered_model_name, *args, **kwargs)
+
+
+def watch(models: Any, *args: Any, **kwargs: Any) -> None:
+    """:meth:`Run.watch` of the current run."""
+    _current("watch").watch(models, *args, **kwargs)
+
+
+def unwatch(models: Any = None) -> None:
+    """:meth:`Run.unwatch` of the current run."""
+    _current("unwatch").unwatch(models)
+
+
+def mark_preempting() -> None:
+    """:meth:`Run.mark_preempting` of the current run."""
+    _current("mark_preempting").mark_preempting()
+
+
+def restore(
+    name: str, run_path: str | None = None, replace: bool = False, root: str | os.PathLike[str] | None = None
+) -> IO[Any] | None:
+    """:meth:`Run.restore` of the current run; without one, a file of the run in ``run_path``, to ``root`` or here.
+
+    Raises:
+        ValueError: there is neither a run nor ``run_path``.
+        InvalidNameError: ``name`` or the id in ``run_path`` cannot be one.
+    """
+    if run is not None:
+        return run.restore(name, run_path, replace, root)
+    if run_path is None:
+        raise ValueError("give run_path, which is needed where there is no run")
+    from lived.wandb.file_calls import restore as restore_file
+
+    return restore_file(os.path.join(os.environ.get("WANDB_DIR") or ".", "wandb"), name, run_path, replace, root or ".")
 
 
 def alert(title: str, text: str = "", level: str = AlertLevel.INFO, wait_duration: float | None = None) -> None:
@@ -216,7 +314,9 @@ def require(*_: Any, **__: Any) -> None:
 
 
 def install() -> None:
-    """Have ``import wandb`` give this module from now on.
+    """Have ``import wandb`` give this module from now on, and metadata of a distribution ``wandb`` be found.
+
+    Frameworks that ask whether wandb is installed, and which version, find 0.31.0 where it is not.
 
     Raises:
         Error: another ``wandb`` is imported already.
@@ -224,11 +324,12 @@ def install() -> None:
     this = sys.modules[__name__]
     if sys.modules.get("wandb", this) is not this:
         raise Error("wandb is imported already; call lived.wandb.install() before")
-    for name in ("errors", "wandb_run", "sdk", "sdk.wandb_run", "sdk.lib", "sdk.lib.config_util"):
-        sys.modules[f"wandb.{name}"] = importlib.import_module(f"{__name__}.{name}")
-    for name in ("plot", "plots", "sklearn"):
-        sys.modules[f"wandb.{name}"] = importlib.import_module(_MODULES[name])
+    from lived.wandb import metadata
+
+    for name in _SUBMODULES:
+        sys.modules[f"wandb.{name}"] = importlib.import_module(_MODULES.get(name, f"{__name__}.{name}"))
     sys.modules["wandb"] = this
+    metadata.offer()
 
 
 def __getattr__(name: str) -> Any:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lived.live import Live
 from lived.run import Run as Written
-from lived.wandb.errors import UsageError
+from lived.wandb import standing
+from lived.wandb.configuration import Settings
+from lived.wandb.errors import ConfigError, UsageError
 from lived.wandb.naming import checked_id
 from lived.wandb.terms import termwarn
-from lived.wandb.wandb_run import ATTRIBUTES, Run, RunDisabled
+from lived.wandb.util import generate_id
+from lived.wandb.wandb_run import ATTRIBUTES, Run, RunDisabled, opened
 
 _MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 _RESUMES = (None, True, False, "allow", "must", "never", "auto")
@@ -22,13 +24,6 @@ _VARIABLES = {
     "tags": "WANDB_TAGS", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "mode": "WANDB_MODE",
     "resume": "WANDB_RESUME", "id": "WANDB_RUN_ID", "dir": "WANDB_DIR",
 }  # fmt: skip
-
-
-class Settings:
-    """Arguments of ``init`` under their own names, ``run_id`` among them for ``id``."""
-
-    def __init__(self, **given: Any) -> None:
-        vars(self).update(given)
 
 
 def asked(given: Mapping[str, Any], settings: Settings | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -67,12 +62,13 @@ def begin(ask: Mapping[str, Any], forget: Callable[[Run], None]) -> Run:
     attributes = {name: ask[name] for name in ATTRIBUTES}
     if attributes["tags"] is not None:
         attributes["tags"] = list(attributes["tags"])
-    run_id = checked_id(ask["id"] or uuid.uuid4().hex[:8])
+    run_id = checked_id(ask["id"] or generate_id())
+    root = os.path.abspath(os.path.join(ask["dir"] or ".", "wandb"))
     if mode == "disabled":
-        return RunDisabled(run_id, forget, attributes)
+        return RunDisabled(run_id, forget, attributes, root)
     if mode in ("online", "shared", "run"):
         termwarn(f"wandb.init: mode={mode!r}: runs are local here", repeat=False)
-    place = os.path.abspath(os.path.join(ask["dir"] or ".", "wandb", run_id))
+    place = os.path.join(root, run_id)
     is_there = os.path.isdir(place)
     if is_there and resume == "never":
         raise UsageError(f"there is a run in {place}, and resume='never'; use another id")
@@ -83,3 +79,59 @@ def begin(ask: Mapping[str, Any], forget: Callable[[Run], None]) -> Run:
     if isinstance(said, dict):
         attributes = {**said, **{name: value for name, value in attributes.items() if value is not None}}
     return Run(Live(place, resume=is_there, report=None), run_id, forget, place, attributes, earlier)
+
+
+def join(attach_id: str, forget: Callable[[Run], None]) -> Run:
+    """The run of another process, or of this one, by its ``_attach_id`` or id.
+
+    Raises:
+        UsageError: no process logs into such a run.
+    """
+    place = attach_id
+    if not os.path.isabs(attach_id):
+        place = os.path.abspath(os.path.join(os.environ.get("WANDB_DIR") or ".", "wandb", checked_id(attach_id)))
+    run = opened(place)
+    if run is not None:
+        return run
+    said = standing.read(place)
+    if standing.state(place) != "running" or not said.get("lived_run_id"):
+        raise UsageError(f"no process logs into {place}; go on with a run by init(id=, resume='must')")
+    written = Written(place)
+    config = written.config
+    live = Live(place, report=None, run_id=said["lived_run_id"])
+    live.step = written.summary.get("step", 0)
+    return Run(live, os.path.basename(place), forget, place, config.get("wandb", {}), config, joins=True)
+
+
+def config_of(given: Any) -> dict[str, Any]:
+    """The content of what ``init`` is given as ``config``: a mapping, an object with attributes, or a YAML file's path.
+
+    As in wandb, a file may say ``key: {value: 1}`` for each key.
+
+    Raises:
+        ConfigError: the file cannot be read, or has no keys and values.
+        TypeError: it is none of these.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, (str, os.PathLike)):
+        return _config_file(os.fspath(given))
+    return dict(given) if isinstance(given, Mapping) else dict(vars(given))
+
+
+def _config_file(path: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = YAML(typ="safe").load(file)
+    except (OSError, YAMLError) as exc:
+        raise ConfigError(f"config={path!r} cannot be read as YAML: {exc}") from exc
+    if not isinstance(content, dict):
+        raise ConfigError(f"config={path!r} has no keys and values")
+    content.pop("wandb_version", None)
+    content.pop("_wandb", None)
+    if content and all(isinstance(value, dict) and "value" in value for value in content.values()):
+        return {key: value["value"] for key, value in content.items()}
+    return content

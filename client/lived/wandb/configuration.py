@@ -8,6 +8,31 @@ from typing import Any
 from lived.wandb.errors import ConfigError
 
 
+class Settings:
+    """Arguments of ``init`` under their own names, ``run_id`` among them for ``id``."""
+
+    def __init__(self, **given: Any) -> None:
+        vars(self).update(given)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no setting {name!r} here")
+
+
+class ConfigStatic(dict[str, Any]):
+    """A config as it was, whose keys are attributes too; it cannot be changed."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"config has no {name!r}") from None
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise AttributeError("config_static cannot be changed; use config")
+
+    __setitem__ = __setattr__ = __delitem__ = update = pop = setdefault = clear = popitem = _refuse
+
+
 class Config:
     """Keys and values, reached as items or attributes; ``write`` is given those that are new."""
 
@@ -24,7 +49,7 @@ class Config:
         Raises:
             ConfigError: a key has another value already, and ``allow_val_change`` is not given; nothing is taken over.
         """
-        given = {str(key): value for key, value in (d if isinstance(d, Mapping) else vars(d)).items()}
+        given = {str(key): _plain(value) for key, value in (d if isinstance(d, Mapping) else vars(d)).items()}
         for key, value in given.items():
             if not allow_val_change and key in self._items and not _same(self._items[key], value):
                 raise ConfigError(
@@ -87,3 +112,10 @@ def _same(one: Any, other: Any) -> bool:
         return one is other or bool(one == other)
     except (TypeError, ValueError):  # arrays
         return False
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists in place of scalars, arrays and tensors, as in wandb."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    return {key: _plain(below) for key, below in value.items()} if type(value) is dict else value
