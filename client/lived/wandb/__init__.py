@@ -31,7 +31,7 @@ _WHERE = {
 _MODULES = {
     "plot": "lived.plot",
     "plots": "lived.plots",
-    "sklearn": "lived.sklearn",
+    "sklearn": "lived.wandb.sklearn",
     "sdk": "lived.wandb.sdk",
 }
 
