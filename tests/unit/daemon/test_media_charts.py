@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,36 +266,3 @@ def test_classes_that_do_not_fit_their_probabilities_are_a_fault() -> None:
     with pytest.raises(ValueError, match="3 classes, but the probabilities of one"):
         made(plot.roc_curve([1, 2, 3], np.ones(3)))
     assert issubclass(InvalidDataLengthError, InvalidDataTypeError)
-
-
-WANDB = """
-import json, sys, numpy as np, wandb
-given = json.load(sys.stdin)
-true, probas = np.array(given["true"]), np.array(given["probas"])
-charts = {
-    "roc": wandb.plot.roc_curve(true, probas, given["names"]),
-    "pr": wandb.plot.pr_curve(true, probas, given["names"]),
-    "cm": wandb.plot.confusion_matrix(probs=probas, y_true=given["true"], class_names=given["names"]),
-}
-print(json.dumps({name: [list(map(str, row)) for row in chart.table.data] for name, chart in charts.items()}))
-"""
-
-
-@pytest.mark.peers
-def test_the_points_are_those_of_wandb(tmp_path: Path) -> None:
-    """Which rounds them to three digits. ``PEERS_PYTHON`` is an interpreter that has it, if this has not."""
-    given = json.dumps({"true": TRUE.tolist(), "probas": PROBAS.tolist(), "names": NAMES})
-    python = os.environ.get("PEERS_PYTHON", sys.executable)
-    done = subprocess.run([python, "-c", WANDB], input=given, capture_output=True, text=True, timeout=100, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
-    mine = {
-        "roc": points(plot.roc_curve(TRUE, PROBAS, NAMES)),
-        "pr": points(plot.pr_curve(TRUE, PROBAS, NAMES)),
-        "cm": points(plot.confusion_matrix(PROBAS, TRUE, class_names=NAMES)),
-    }
-    for name, rows in mine.items():
-        assert len(rows) == len(theirs[name])
-        for row, other in zip(rows, theirs[name], strict=True):
-            for value, text in zip(row.values(), other, strict=True):
-                assert text == value if isinstance(value, str) else float(text) == pytest.approx(value, abs=6e-4), name

@@ -1,8 +1,12 @@
 """Curves and counts of several classes, out of true classes and predictions or probabilities.
 
-The curves are scikit-learn's, each of one class against the others. Decision: where all classes are whole numbers from
-0 that have a column of probabilities, that is theirs; else the columns are those of the classes in order. wandb goes by
-the order alone, so a class that no sample has shifts all behind it.
+The curves are scikit-learn's, each of one class against the others.
+
+Decisions:
+
+1. Where all classes are whole numbers from 0 that have a column of probabilities, that is theirs; else the columns are
+   those of the classes in order. wandb goes by the order alone, so a class that no sample has shifts all behind it.
+2. ``Actual`` is the true class. ``wandb.sklearn.plot_confusion_matrix`` of 0.31 has the two the other way round.
 """
 
 from __future__ import annotations
