@@ -14,6 +14,7 @@ from lived.error import InvalidDataLengthError, InvalidDataTypeError
 from lived.media.charts import Chart
 from lived_daemon.writers.media import KINDS
 from lived_daemon.writers.media.lines import aligned
+from lived_daemon.writers.templates import as_bars
 from lived_protocol.values import pack, unpack
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
@@ -203,10 +204,12 @@ def test_confusion_has_names_of_its_own_and_shares() -> None:
 
 def test_a_heat_map_has_every_cell() -> None:
     """Rows are y, columns are x."""
-    whole, rows, _ = made(plots.HeatMap(["a", "b"], ["c", "d", "e"], np.arange(6).reshape(3, 2), show_text=True))
+    whole, rows, config = made(plots.HeatMap(["a", "b"], ["c", "d", "e"], np.arange(6).reshape(3, 2), show_text=True))
     assert whole["show_text"] is True
     assert whole["points"][3] == {"x": "b", "y": "d", "value": 3}
-    assert rows[3] == {"cell": "d, b", "value": 3}
+    assert rows[3] == {"x": "b", "y": "d", "value": 3, "text": "3", "cell": "d, b"}
+    assert {row["text"] for row in made(plots.HeatMap(["a"], ["b"], [[1]]))[1]} == {""}
+    assert set(as_bars(config).values()) - {"bar_horizontal"} <= set(rows[0])
 
 
 def test_a_chart_of_ones_own_keeps_what_it_is_given() -> None:

@@ -16,6 +16,7 @@ from lived_daemon.writers.curves import restore
 from lived_daemon.writers.media import classes
 from lived_daemon.writers.media.kind import Item, Kind, Place
 from lived_daemon.writers.media.lines import aligned, place_field
+from lived_daemon.writers.templates import HEATMAP
 
 #: Names of columns, and the values of each.
 Columns = dict[str, Any]
@@ -144,9 +145,9 @@ def _confusion(data: dict[str, Any]) -> Drawn:
     actual, predicted, counts = classes.confusion(data)
     points = {"Actual": actual, "Predicted": predicted, "nPredictions": counts}
     if data["normalize"]:
-        return Drawn(
-            points, {"cell": [f"{a} taken for {p}" for a, p in zip(actual, predicted, strict=True)], "share": counts}
-        )
+        named = {"actual": actual, "predicted": predicted, "value": counts}
+        cells = [f"{a} taken for {p}" for a, p in zip(actual, predicted, strict=True)]
+        return Drawn(points, {**named, "text": _short(counts), "cell": cells})
     # DVC counts the pairs when it draws.
     pairs = {name: [one for one, count in zip(column, counts, strict=True) for _ in range(int(count))]
              for name, column in (("actual", actual), ("predicted", predicted))}  # fmt: skip
@@ -161,7 +162,12 @@ def _heatmap(data: dict[str, Any]) -> Drawn:
         "value": data["values"].ravel(),
     }
     cells = [f"{y}, {x}" for y, x in zip(points["y"], points["x"], strict=True)]
-    return Drawn(points, {"cell": cells, "value": points["value"]})
+    text = _short(points["value"]) if data["show_text"] else [""] * len(cells)
+    return Drawn(points, {**points, "text": text, "cell": cells})
+
+
+def _short(values: Any) -> list[str]:
+    return [f"{value:.3g}" for value in values.tolist()]
 
 
 def _custom(data: dict[str, Any]) -> Drawn:
@@ -214,7 +220,7 @@ def _bar_look(label: str, value: str) -> dict[str, Any]:
 
 def _confusion_look(data: dict[str, Any]) -> dict[str, Any]:
     if data["normalize"]:
-        return _bar_look("cell", "share")
+        return {"template": HEATMAP, "x": "predicted", "y": "actual"}
     return {"template": "confusion", "x": "actual", "y": "predicted", "x_label": "Actual", "y_label": "Predicted"}
 
 
@@ -234,7 +240,7 @@ _LOOKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "bar": lambda data: _bar_look(*data["names"]),
     "confusion_matrix": _confusion_look,
     "custom": _custom_look,
-    "heatmap": lambda _: _bar_look("cell", "value"),
+    "heatmap": lambda _: {"template": HEATMAP, "x": "x", "y": "y"},
     "histogram": lambda _: _bar_look("from", "count"),
     "line": _line_look,
     "line_series": lambda data: _lines_look(data["name"], data["keys"]),
