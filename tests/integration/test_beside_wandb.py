@@ -21,7 +21,10 @@ from lived.media import Histogram
 from lived.media.base import Media
 from lived_daemon.writers.media import KINDS
 from lived_protocol.values import pack, unpack
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
+from sklearn.naive_bayes import GaussianNB
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(300)]
 
@@ -219,3 +222,55 @@ def test_the_confusion_of_scikit_learn_has_the_same_counts(theirs: Theirs) -> No
     assert {(one["Actual"], one["Predicted"], str(int(one["nPredictions"]))) for one in mine} == {
         tuple(row) for row in theirs(CONFUSED, GIVEN)["confusion_matrix"]
     }
+
+
+MODELS = """
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LinearRegression
+from sklearn.naive_bayes import GaussianNB
+from wandb.integration.sklearn import calculate
+features, true, values = (np.array(given[name]) for name in ("features", "true", "values"))
+clusters = KMeans(3, n_init=1, random_state=1).fit(features)
+bayes = GaussianNB().fit(features, true)
+# The public functions take no clusterer and not every model of a scikit-learn that is newer than they are.
+rows({
+    "learning_curve": calculate.learning_curve(bayes, features, true, train_sizes=[0.5, 1.0]),
+    "summary_metrics": calculate.summary_metrics(bayes, features, true, features, true),
+    "calibration_curve": calculate.calibration_curves(bayes, features, true, "Bayes"),
+    "outlier_candidates": calculate.outlier_candidates(LinearRegression(), features, values),
+    "class_proportions": calculate.class_proportions(true, true[:50], ["no", "yes"]),
+    "silhouette_plot": calculate.silhouette(clusters, features, clusters.labels_, None, "euclidean", True),
+    "elbow_curve": calculate.elbow_curve(KMeans(n_init=1, random_state=1), features, [1, 2, 3], 1, True),
+})
+"""
+
+
+def test_charts_of_models_have_the_same_numbers(theirs: Theirs) -> None:
+    """Which wandb rounds to two digits where it shows scores."""
+    features = RANDOM.normal(size=(400, 3))
+    true = (features[:, 0] + 0.7 * RANDOM.normal(size=400) > 0).astype(int)
+    values = features @ [1, 2, 3] + RANDOM.normal(size=400)
+    given = {"features": features.tolist(), "true": true.tolist(), "values": values.tolist()}
+    clusters, bayes = KMeans(3, n_init=1, random_state=1).fit(features), GaussianNB().fit(features, true)
+    found = theirs(MODELS, given)
+
+    mine = points(sklearn.plot_learning_curve(bayes, features, true, train_sizes=[0.5, 1.0]))
+    scores = {(dataset, float(size)): float(score) for dataset, score, size in found["learning_curve"]}
+    assert scores == {(dataset, size): pytest.approx(score, abs=6e-3) for size, score, dataset in mine}
+    mine = points(sklearn.plot_summary_metrics(bayes, features, true, features, true))
+    assert [(name, float(value)) for name, value, _ in found["summary_metrics"]] == [
+        (name, pytest.approx(value, abs=6e-3)) for name, value in mine
+    ]
+    mine = points(sklearn.plot_calibration_curve(bayes, features, true, "Bayes"))
+    assert_rows([[name, y, x] for x, y, name in mine], [row[:3] for row in found["calibration_curve"]])
+    mine = points(sklearn.plot_outlier_candidates(LinearRegression(), features, values))
+    assert_rows([[y, x] for x, y in mine], [row[:2] for row in found["outlier_candidates"]])
+    mine = points(sklearn.plot_class_proportions(true, true[:50], ["no", "yes"]))
+    assert sorted([*map(str, row)] for row in mine) == sorted(found["class_proportions"])
+    mine = points(sklearn.plot_silhouette(clusters, features, clusters.labels_))
+    theirs_sorted = [(f"cluster {row[8]}", float(row[7])) for row in found["silhouette_plot"]]
+    assert theirs_sorted == [(name, pytest.approx(value)) for name, _, value in mine]
+    mine = points(sklearn.plot_elbow_curve(KMeans(n_init=1, random_state=1), features, [1, 2, 3]))
+    assert [(int(row[0]), float(row[1])) for row in found["elbow_curve"]] == [
+        (count, pytest.approx(errors)) for count, errors, _ in mine
+    ]

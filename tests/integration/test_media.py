@@ -17,6 +17,7 @@ import pytest
 from lived import plot, plots, sklearn
 from lived.media import Audio, Object3D, Video
 from PIL import Image
+from sklearn.linear_model import LinearRegression
 
 TRUE, PROBAS = [0, 1, 2, 1], np.eye(3)[[0, 1, 2, 2]] * 0.8 + 0.1
 TABLE = {"x": [1, 2, 3, 4], "y": [3.0, 1, 2, 5], "s": ["a", "b", "a", "b"]}
@@ -129,6 +130,12 @@ def test_dvc_draws_every_chart(tmp_path: Path) -> None:
         "bins": plot.histogram(TABLE, "y"),
         "series": plot.line_series([0, 1], [[1, 2], [2, 1]], ["k1", "k2"]),
         "own": plot.plot_table("me/line", TABLE, {"x": "x", "y": "y"}),
+        "seen": plot.visualize("me/scatter", TABLE),
+        "proportions": sklearn.plot_class_proportions(TRUE, TRUE),
+        "clusters": sklearn.plot_silhouette(None, PROBAS, [0, 0, 1, 1]),
+        "outliers": sklearn.plot_outlier_candidates(LinearRegression(), PROBAS[:, :1], [1.0, 2, 3, 5]),
+        "residuals": sklearn.plot_residuals(LinearRegression(), np.eye(10), np.arange(10)),
+        "scores": sklearn.plot_summary_metrics(LinearRegression().fit(PROBAS, TRUE), X_test=PROBAS, y_test=TRUE),
     }
     with lived.Live("run") as live:
         live.log(charts)
@@ -139,6 +146,9 @@ def test_dvc_draws_every_chart(tmp_path: Path) -> None:
     drawn = {Path(name).stem: each[0]["content"] for name, each in shown["data"].items()}
     assert "cat" in json.dumps(drawn["roc"])
     assert {row["y"] for row in _rows(drawn["dots"])} == {3.0, 1, 2, 5}
+    vega = pytest.importorskip("vl_convert")
+    for name, content in drawn.items():
+        assert list(_marks(vega.vegalite_to_scenegraph(content)["scenegraph"])), name
 
 
 @pytest.mark.dvc

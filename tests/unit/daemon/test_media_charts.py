@@ -227,10 +227,12 @@ def test_classes_and_features_as_bars() -> None:
     class Model:
         feature_importances_ = np.array([0.2, 0.7, 0.1])
 
-    assert points(sklearn.plot_class_proportions([0, 1, 1], [1], ["no", "yes"])) == [
-        {"class": "no (train)", "count": 1}, {"class": "yes (train)", "count": 2},
-        {"class": "no (test)", "count": 0}, {"class": "yes (test)", "count": 1},
+    whole, rows, _ = made(sklearn.plot_class_proportions([0, 1, 1], [1], ["no", "yes"]))
+    assert whole["points"] == [
+        {"class": "no", "dataset": "train", "count": 1}, {"class": "yes", "dataset": "train", "count": 2},
+        {"class": "no", "dataset": "test", "count": 0}, {"class": "yes", "dataset": "test", "count": 1},
     ]  # fmt: skip
+    assert rows[3] == {"class": "yes (test)", "count": 1}
     assert points(sklearn.plot_feature_importances(Model(), ["a", "b", "c"], max_num_features=2)) == [
         {"feature": "b", "importance": 0.7}, {"feature": "a", "importance": 0.2}
     ]  # fmt: skip
