@@ -298,7 +298,7 @@ class Live:
 
         It may be read and changed, nested too; a change is logged when it is made. An array or tensor is stored whole,
         as ``media/summary/{key}.npy``; ``metrics.json`` has its ``min``, ``max``, ``mean``, ``variance``, ``median``
-        and 95th percentile (``p95``), NaN left out.
+        and 95th percentile (``p95``), NaN left out. Of a :class:`lived.media.Histogram` it has counts and edges.
         """
         latest = self._latest
         while latest:
@@ -439,8 +439,8 @@ class Live:
         Args:
             data: keys and values. Nested dicts are flattened, their keys joined with dots. A value is one of
                 :meth:`log_metric`, a :class:`lived.media.Media`, a list of media of one kind, an array (more than 32
-                elements are a histogram, fewer a metric each: ``key.0``, ``key.1``), a Pillow image or a matplotlib
-                figure (both are an image).
+                elements are a histogram, fewer a metric each: ``key.0``, ``key.1``), a Pillow image, or a figure of
+                plotly or matplotlib (a chart; one of matplotlib that plotly cannot convert, an image).
             step: where the row stands, if not at the current step. A larger one than that closes the row at it, if
                 there is one, and becomes the current one; a smaller one is logged at without changing it. All rows
                 are kept; the last one of a step counts.

@@ -172,8 +172,8 @@ def plot_table(
     Args:
         vega_spec_name: the name of the chart; whether ``scatter`` or ``bar`` stands in it decides how DVC draws it.
         data_table: the table.
-        fields: which columns the chart's fields are; DVC draws ``x`` and ``y`` (or ``label`` and ``value``), and
-            the first and the last column if there are none.
+        fields: which columns the chart's fields are; DVC draws ``x`` and ``y`` (or ``label`` and ``value``), and if
+            there are none, the last column of numbers over the first of all.
         string_fields: its texts, ``title`` among them.
         split_table: changes nothing.
     """
@@ -184,13 +184,19 @@ def plot_table(
     if not names or not all(isinstance(name, str) for name in names):
         raise InvalidDataTypeError("plot_table", "the columns of the table need names that are text")
     texts_shown = {str(key): str(value) for key, value in (string_fields or {}).items()}
-    axes = (fields.get("x", fields.get("label", names[0])), fields.get("y", fields.get("value", names[-1])))
+    values = [column("plot_table", data_table, name) for name in names]
+    numeric = [name for name, one in zip(names, values, strict=True) if isinstance(one, Array)]
+    axes = (
+        fields.get("x", fields.get("label", names[0])),
+        fields.get("y", fields.get("value", numeric[-1] if numeric else names[-1])),
+    )
     data = {
         "columns": names,
-        "values": [column("plot_table", data_table, name) for name in names],
+        "values": values,
         "spec": str(vega_spec_name),
         "fields": {str(key): value for key, value in fields.items()},
         "strings": texts_shown,
+        "drawn": list(axes),
     }
     same_length("plot_table", *data["values"])
     return Chart("custom", texts_shown.get("title", ""), axes, data)

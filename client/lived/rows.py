@@ -8,7 +8,8 @@ Decisions:
 1. *Arrays, tensors and lists of numbers* have no form in a file of rows. More than 32 elements are a histogram, as in
    wandb. Fewer are a metric each, named by their place (``key.0``, ``key.1``, of two axes ``key.0.1``), so that they
    can be plotted; wandb keeps the list, which it cannot plot. A single one is the metric itself.
-2. *Images and figures* are those of Pillow and matplotlib, alone or in lists, in place of a ``lived.media.Image``.
+2. *Images and figures* are those of Pillow, matplotlib and plotly, alone or in lists, in place of an ``Image`` or a
+   ``Plotly`` of :mod:`lived.media`.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ def _is_picture(value: Any) -> bool:
 
 
 def _is_figure(value: Any) -> bool:
-    """Whether ``value`` is a figure of matplotlib's, or ``pyplot``, which stands for the current one."""
+    """Whether ``value`` is a figure of matplotlib's or plotly's, or ``pyplot``, which stands for the current one."""
     pyplot = sys.modules.get("matplotlib.pyplot")
-    return is_a(value, "matplotlib.figure", "Figure") or (pyplot is not None and value is pyplot)
+    known = is_a(value, "matplotlib.figure", "Figure") or is_a(value, "plotly.basedatatypes", "BaseFigure")
+    return known or (pyplot is not None and value is pyplot)
 
 
 def _shown(key: str, value: Any) -> Media:

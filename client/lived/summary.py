@@ -73,6 +73,7 @@ class Summary(dict[Any, Any]):
         return below
 
     def _store(self, key: Any, value: Any) -> None:
+        value = _told(value)
         if isinstance(value, Mapping):
             value = self._wrap(key, value)
         elif (
@@ -82,6 +83,7 @@ class Summary(dict[Any, Any]):
         dict.__setitem__(self, key, value)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        value = _told(value)
         self._on_change("set", [*self._path, key], value.plain() if isinstance(value, Summary) else value)
         self._store(key, value)
 
@@ -131,6 +133,15 @@ class Summary(dict[Any, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
         return self.plain()
+
+
+def _told(value: Any) -> Any:
+    """``value`` with what is told of media in it in their place, where they have a form that is told."""
+    if hasattr(value, "to_summary"):
+        return value.to_summary()
+    if isinstance(value, Mapping) and not isinstance(value, Summary):
+        return {key: _told(below) for key, below in value.items()}
+    return value
 
 
 def find_unwritable(value: Any) -> type | None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from lived import plot, plots, sklearn
 from lived.media import Audio, Object3D, Video
 from PIL import Image
+from sklearn.linear_model import LinearRegression
 
 TRUE, PROBAS = [0, 1, 2, 1], np.eye(3)[[0, 1, 2, 2]] * 0.8 + 0.1
 TABLE = {"x": [1, 2, 3, 4], "y": [3.0, 1, 2, 5], "s": ["a", "b", "a", "b"]}
@@ -114,15 +116,7 @@ def test_a_chart_that_takes_long_does_not_replace_a_later_one(tmp_path: Path) ->
 @pytest.mark.timeout(300)
 def test_dvc_draws_every_chart(tmp_path: Path) -> None:
     """``dvc plots show`` finds a template and data for each; it would draw none if it refused the form of one."""
-    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "default"}
-
-    def dvc(*arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    dvc("init", "--no-scm", "-q")
+    _dvc(tmp_path, "init", "--no-scm", "-q")
     charts = {
         "roc": plots.ROC(TRUE, PROBAS, ["cat", "dog", "owl"]),
         "pr": plots.precision_recall(TRUE, PROBAS),
@@ -136,16 +130,72 @@ def test_dvc_draws_every_chart(tmp_path: Path) -> None:
         "bins": plot.histogram(TABLE, "y"),
         "series": plot.line_series([0, 1], [[1, 2], [2, 1]], ["k1", "k2"]),
         "own": plot.plot_table("me/line", TABLE, {"x": "x", "y": "y"}),
+        "seen": plot.visualize("me/scatter", TABLE),
+        "proportions": sklearn.plot_class_proportions(TRUE, TRUE),
+        "clusters": sklearn.plot_silhouette(None, PROBAS, [0, 0, 1, 1]),
+        "outliers": sklearn.plot_outlier_candidates(LinearRegression(), PROBAS[:, :1], [1.0, 2, 3, 5]),
+        "residuals": sklearn.plot_residuals(LinearRegression(), np.eye(10), np.arange(10)),
+        "scores": sklearn.plot_summary_metrics(LinearRegression().fit(PROBAS, TRUE), X_test=PROBAS, y_test=TRUE),
     }
     with lived.Live("run") as live:
         live.log(charts)
         assert live.faults == []
-    shown = json.loads(dvc("plots", "show", "--json"))
+    shown = json.loads(_dvc(tmp_path, "plots", "show", "--json"))
     assert "errors" not in shown
     assert sorted(Path(name).stem for name in shown["data"]) == sorted(charts)
     drawn = {Path(name).stem: each[0]["content"] for name, each in shown["data"].items()}
     assert "cat" in json.dumps(drawn["roc"])
     assert {row["y"] for row in _rows(drawn["dots"])} == {3.0, 1, 2, 5}
+    vega = pytest.importorskip("vl_convert")
+    for name, content in drawn.items():
+        assert list(_marks(vega.vegalite_to_scenegraph(content)["scenegraph"])), name
+
+
+@pytest.mark.dvc
+@pytest.mark.timeout(300)
+def test_a_heat_map_is_colours_in_a_repository_and_bars_outside_of_one(tmp_path: Path) -> None:
+    """DVC finds the template from any folder, has every cell, and draws them; without a repository it needs none."""
+    matrix = [[1.5, 2, 3], [4, 5, 6]]
+    heat = plots.HeatMap(["a", "b", "c"], ["d", "e"], matrix, show_text=True, title="Heat")
+    with lived.Live("run", report="html") as live:
+        live.log({"heat": heat})
+    assert "template: bar_horizontal" in (tmp_path / "run/dvc.yaml").read_text()
+    _dvc(tmp_path, "init", "--no-scm", "-q")
+    with lived.Live("run", report="html") as live:
+        live.log({"heat": heat, "shares": sklearn.plot_confusion_matrix(TRUE, TRUE, normalize=True)})
+    assert live.faults == []
+    shown = json.loads(_dvc(tmp_path / "run", "plots", "show", "--json"))
+    drawn = {Path(name).stem: each[0]["content"] for name, each in shown["data"].items()}
+    layers = drawn["heat"]["spec"]["layer"]
+    assert [layer["mark"] for layer in layers] == ["rect", "text"]
+    assert layers[0]["encoding"]["color"]["field"] == "value"
+    found = {(row["x"], row["y"]): (row["value"], row["text"]) for row in _rows(drawn["heat"])}
+    assert found["a", "d"] == (1.5, "1.5")
+    assert {cell: value for cell, (value, _) in found.items()} == {
+        (x, y): matrix[j][i] for i, x in enumerate("abc") for j, y in enumerate("de")
+    }
+    assert "<DVC" not in json.dumps(drawn)
+    assert len(_rows(drawn["shares"])) == 9
+    assert "lived_share" in (tmp_path / "run/report.html").read_text()
+    marks = list(_marks(pytest.importorskip("vl_convert").vegalite_to_scenegraph(drawn["heat"])["scenegraph"]))
+    assert len({one["fill"] for kind, one in marks if kind == "rect"}) == 6
+    assert sorted(one["text"] for kind, one in marks if kind == "text") == ["1.5", "2", "3", "4", "5", "6"]
+
+
+def _marks(scene: Any) -> Iterator[tuple[str, Any]]:
+    """The marks that Vega draws."""
+    for one in scene.get("items", ()):
+        if scene.get("role") == "mark":
+            yield scene["marktype"], one
+        yield from _marks(one)
+
+
+def _dvc(folder: Path, *arguments: str) -> str:
+    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "default"}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=folder, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _rows(content: dict[str, Any]) -> list[dict[str, Any]]:

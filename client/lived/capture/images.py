@@ -1,7 +1,7 @@
 """Images: the raw pixels or the file's bytes of what ``log_image`` is given.
 
 What always holds: the pixels are those at the call, and nothing is compressed here. A figure is drawn at the call,
-because a figure cannot be copied, and closed as DVCLive closes it.
+because a figure cannot be copied; ``log_image`` closes it then, as DVCLive does.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class CapturedImage(NamedTuple):
     data: bytes | memoryview
 
 
-def capture_image(name: str, val: Any) -> CapturedImage:
+def capture_image(name: str, val: Any, closes: bool = True) -> CapturedImage:
     """The image ``val``: a numpy array, a PIL image, a matplotlib figure or the path of an image file.
 
-    ``name`` gets the suffix of the path where it has none.
+    ``name`` gets the suffix of the path where it has none. A figure is closed unless ``closes`` is False.
 
     Raises:
         InvalidDataTypeError: a type, dtype or shape that is not an image.
@@ -54,7 +54,7 @@ def capture_image(name: str, val: Any) -> CapturedImage:
         return _array(name, val)
     if is_a(val, "matplotlib.figure", "Figure"):
         _check_suffix(name)
-        return _figure(name, val)
+        return _figure(name, val, closes)
     if is_a(val, "PIL.Image", "Image"):
         _check_suffix(name)
         return _pixels(name, val)
@@ -160,7 +160,7 @@ class _Sink(io.RawIOBase):
         return memoryview(buffer).nbytes
 
 
-def _figure(name: str, figure: Any) -> CapturedImage:
+def _figure(name: str, figure: Any, closes: bool) -> CapturedImage:
     sink = _Sink(figure)
     figure.savefig(sink, format="rgba")
     if sink.data:
@@ -174,6 +174,6 @@ def _figure(name: str, figure: Any) -> CapturedImage:
         figure.savefig(made, format=PurePath(name).suffix[1:])
         captured = CapturedImage(name, "file", {"verbatim": True}, made.getvalue())
     pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None:
+    if closes and pyplot is not None:
         pyplot.close(figure)
     return captured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any
 
@@ -69,6 +70,8 @@ def file_of(name: str, data: Any) -> values.Array | None:
         with open(data, "rb") as file:
             content: Any = file.read()
     elif hasattr(data, "read"):
+        if isinstance(data, io.TextIOWrapper):  # what it was opened as says nothing of what it holds
+            data = data.buffer
         if hasattr(data, "seek"):
             data.seek(0)
         content = data.read()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from lived_protocol import values
+
 from lived.error import InvalidDataTypeError
 from lived.media.base import Media
 from lived.media.given import copied, numbers
@@ -29,6 +31,26 @@ class Histogram(Media):
         if (sequence is None) == (np_histogram is None):
             raise InvalidDataTypeError("Histogram", "give either sequence or np_histogram")
         super().__init__(_given(np_histogram) if sequence is None else _counted(sequence, num_bins))
+
+    def to_summary(self) -> dict[str, Any]:
+        """What ``metrics.json`` has of it: ``values``, the counts, and ``bins``, their edges, counted now."""
+        import numpy as np
+
+        given = self.item
+        if "bins" not in given:
+            counts, edges = (_array(given[part]) for part in ("counts", "edges"))
+        else:
+            samples = _array(given["samples"])
+            if samples.dtype.kind == "b" or samples.dtype.itemsize < 4:
+                samples = samples.astype("f8")  # a difference of small integers wraps around
+            counts, edges = np.histogram(samples, given["bins"])
+        return {"values": counts.tolist(), "bins": edges.tolist()}
+
+
+def _array(given: values.Array) -> Any:
+    import numpy as np
+
+    return np.frombuffer(given.data, given.dtype)
 
 
 def _counted(sequence: Any, bins: int) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _picture(data: Any, file_type: str | None) -> dict[str, Any]:
     elif hasattr(data, "get_figure"):
         data = data.get_figure()
     if is_a(data, "PIL.Image", "Image") or is_a(data, "matplotlib.figure", "Figure"):
-        taken = capture_image("image.png", data)
+        taken = capture_image("image.png", data, closes=False)
         found = values.Array("|u1", (len(taken.data),), taken.data)
         return {"suffix": suffix, "form": taken.form, "info": taken.info, "data": found, "size": taken.info["size"]}
     array = _array(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ class Plotly(Media):
 
     Args:
         val: a figure of plotly; the dict or the path of a ``.json`` file of one; a figure of matplotlib that plotly can
-            convert, or pyplot for its current one (needs plotly where the trainer runs).
+            convert, or pyplot for its current one (needs plotly where the trainer runs, which closes the figure).
         caption: shown with it.
 
     Raises:
@@ -37,14 +38,20 @@ class Plotly(Media):
 
     @classmethod
     def make_plot_media(cls, val: Any) -> Plotly | Image:
-        """``val`` as a chart; a figure of matplotlib that plotly cannot convert, or without plotly, as an image."""
+        """``val`` as a chart; a figure of matplotlib that plotly cannot convert, or without plotly, as an image.
+
+        Such a figure is closed, whichever becomes of it: in a loop, the next one begins anew.
+        """
         figure = _matplotlib(val)
         if figure is None:
             return cls(val)
         try:
             return cls(figure)
         except InvalidDataTypeError:
-            return Image(figure)
+            image = Image(figure)
+            if "matplotlib.pyplot" in sys.modules:
+                sys.modules["matplotlib.pyplot"].close(figure)
+            return image
 
 
 def _matplotlib(val: Any) -> Any:
@@ -88,6 +95,7 @@ def _converted(figure: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.simplefilter("error", UserWarning)  # plotly leaves a part out
             return mpl_to_plotly(figure)
     except Exception as exc:
         raise InvalidDataTypeError("Plotly", f"plotly cannot convert the figure ({exc}); log it as Image") from exc

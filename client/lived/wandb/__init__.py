@@ -35,7 +35,7 @@ _MODULES = {
     "data_types": "lived.wandb.data_types",
     "plot": "lived.plot",
     "plots": "lived.plots",
-    "sklearn": "lived.sklearn",
+    "sklearn": "lived.wandb.sklearn",
     "sdk": "lived.wandb.sdk",
 }
 #: What can be imported from inside of ``wandb`` once it is installed.

@@ -15,6 +15,7 @@ from typing import Any
 from lived_daemon.dvc import experiments, signals
 from lived_daemon.dvc.repositories import can_save, find_repository, git_with_commits, opened, refusals
 from lived_daemon.dvc.tracking import overlapping_stage, track
+from lived_daemon.writers.templates import path_in
 
 
 @dataclass
@@ -135,7 +136,7 @@ class DvcRun:
                         repo,
                         known.exp_name,
                         known.message,
-                        _paths_to_include(directory, dvc_file, known.tracked),
+                        _paths_to_include(directory, dvc_file, path_in(str(known.root)), known.tracked),
                         [entry["dvc_file"] for entry in known.tracked],
                         self._env,
                     )
@@ -186,11 +187,13 @@ def _wanted_in_pipeline(stage: Any | None, shown: str, warnings: list[str]) -> b
     return True
 
 
-def _paths_to_include(directory: str, dvc_file: str | None, tracked: list[dict[str, Any]]) -> list[str]:
+def _paths_to_include(
+    directory: str, dvc_file: str | None, template: str | None, tracked: list[dict[str, Any]]
+) -> list[str]:
     paths = [directory]
     for entry in tracked:
         paths += [path for path in (entry["dvc_file"], entry["gitignore"]) if path]
-    return paths + ([dvc_file] if dvc_file else [])
+    return [*paths, *(path for path in (dvc_file, template) if path)]
 
 
 def _begun(known: _Known, warnings: list[str]) -> dict[str, Any]:

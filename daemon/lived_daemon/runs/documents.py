@@ -23,6 +23,7 @@ from lived_daemon.system import read_file
 from lived_daemon.writers import documents, dvcyaml, report
 from lived_daemon.writers.files import Tree, heals, replace_file
 from lived_daemon.writers.rows import FOLDER as METRICS_FOLDER
+from lived_daemon.writers.templates import HEATMAP, as_bars, place_beside
 
 #: Seconds between two writes of the small documents at least; and writing them may use this share of the run's thread.
 DOCUMENT_SECONDS, DOCUMENT_SHARE = 0.25, 0.1
@@ -122,7 +123,7 @@ class Documents:
     def _write_dvcyaml(self, state: RunState) -> None:
         path = state.run["dvc_file"]
         inside = _in_tree(path, self._tree.root)
-        entries = _entries(state)
+        entries = _entries(state, self._tree.fsync)
         if self._written == (entries, _stamp(path)):
             return  # nothing has changed here or there
         existing: str | None = None
@@ -165,8 +166,13 @@ def _render_summary(state: RunState) -> bytes:
     return documents.render_json(state.final_summary())
 
 
-def _entries(state: RunState) -> dvcyaml.DvcyamlEntries:
+def _entries(state: RunState, fsync: bool) -> dvcyaml.DvcyamlEntries:
     directory = state.run["directory"]
+    plots = {path: plot["config"] for path, plot in state.plots.items()}
+    if any(config.get("template") == HEATMAP for config in plots.values()) and not _has_heatmap(state, fsync):
+        plots = {
+            path: as_bars(config) if config.get("template") == HEATMAP else config for path, config in plots.items()
+        }
     return dvcyaml.DvcyamlEntries(
         dvc_file=os.path.abspath(state.run["dvc_file"]),
         directory=directory,
@@ -174,10 +180,17 @@ def _entries(state: RunState) -> dvcyaml.DvcyamlEntries:
         has_metrics=state.has_metrics or bool(state.final_summary()),
         has_metric_files=state.has_metric_files,
         has_images=state.has_images,
-        plots=[(os.path.join(directory, path), plot["config"]) for path, plot in state.plots.items()],
+        plots=[(os.path.join(directory, path), config) for path, config in plots.items()],
         artifacts=dict(state.artifacts),
         axes=state.shown_over,
     )
+
+
+def _has_heatmap(state: RunState, fsync: bool) -> bool:
+    """Whether DVC will find the template of heat maps; it is written only for who is at home in the repository."""
+    run = state.run
+    at_home = is_believed(run) and PLACED not in run
+    return at_home and place_beside(os.path.abspath(run["dvc_file"]), run["umask"], fsync)
 
 
 class ReportMaker:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lived_daemon.system import read_file
+from lived_daemon.writers.templates import HEATMAP, HEATMAP_PATH
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".gif", ".png")
 
@@ -164,7 +165,7 @@ def _with_template(config: Mapping[str, Any], working_directory: str | None) -> 
             path = os.path.join(working_directory, name)
             if os.path.isfile(path):
                 return {**config, "template": path}
-    return config
+    return {**config, "template": HEATMAP_PATH} if template == HEATMAP else config
 
 
 def files_below(root: str, suffixes: tuple[str, ...]) -> list[str]:

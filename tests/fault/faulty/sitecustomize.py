@@ -26,11 +26,13 @@ class Stage:
     def __init__(self, deaths: int) -> None:
         chosen = random.Random(f"{os.environ['FAULT_SEED']} {deaths}")
         self._left = chosen.randint(1, int(os.environ.get("FAULT_VISITS", "1")))
+        self._counting = threading.Lock()  # threads of the pool may visit at once
 
     def visit(self) -> bool:
         """Count a visit."""
-        self._left -= 1
-        return self._left == 0
+        with self._counting:
+            self._left -= 1
+            return self._left == 0
 
 
 def die() -> None:
@@ -89,12 +91,12 @@ def half_written(stage: Stage, ends: tuple[str, ...]) -> None:
     os.write = half
 
 
-def half_row(stage: Stage) -> None:
+def half_row(stage: Stage, applies: Callable[..., bool] = lambda _: True) -> None:
     """Die with the last row of a file written half."""
     original = os.pwrite
 
     def pwrite(fd: int, data: Any, offset: int) -> int:
-        if bytes(data[-1:]) == b"\n" and stage.visit():
+        if bytes(data[-1:]) == b"\n" and applies(fd) and stage.visit():
             original(fd, data[:-3], offset)
             die()
         return original(fd, data, offset)
@@ -178,6 +180,14 @@ def _is_row_file(fd: int, *_: Any) -> bool:
     return os.readlink(f"/proc/self/fd/{fd}").endswith(".tsv")
 
 
+def _is_index(fd: int, *_: Any) -> bool:
+    return os.readlink(f"/proc/self/fd/{fd}").endswith(".jsonl")
+
+
+def _is_media(_: Any, path: str, __: Any) -> bool:
+    return path.startswith("media/")
+
+
 def _is_segment(path: Any, **_: Any) -> bool:
     return str(path).endswith(".seg")
 
@@ -198,6 +208,9 @@ def _places(stage: Stage) -> dict[str, Callable[[], object]]:
         "rows written": lambda: after(rows.RowWriter, "flush", stage),
         "half an image": lambda: half_written(stage, (".png",)),
         "image written": lambda: after(files.Tree, "replace", stage, lambda _, path, __: path.endswith(".png")),
+        "half a line of an index": lambda: half_row(stage, _is_index),
+        "half a file of media": lambda: half_written(stage, (".wav", ".gif", ".npy", ".ply", ".csv")),
+        "file of media written": lambda: after(files.Tree, "replace", stage, _is_media),
         "half a document": lambda: half_written(stage, (".yaml", ".json", ".html")),
         "half a checkpoint": lambda: half_written(stage, ("checkpoint",)),
         "files noted": lambda: after(checkpoint.Store, "add_files", stage),
@@ -209,6 +222,7 @@ def _places(stage: Stage) -> dict[str, Callable[[], object]]:
         "welcoming": lambda: before(*post, _posts("Welcome")),
         "clearing": lambda: after(files.Tree, "remove", stage),
         "cutting back": lambda: after(os, "ftruncate", stage, _is_row_file),
+        "cutting back an index": lambda: after(os, "ftruncate", stage, _is_index),
         "beginning with DVC": lambda: after(DvcProcess, "request", stage, _asks("begin")),
         "saving": lambda: before(DvcProcess, "request", stage, _asks("finish")),
         "in the middle of saving": lambda: _slowly(DvcProcess, "request", stage, _asks("finish")),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +14,7 @@ from lived.error import InvalidDataLengthError, InvalidDataTypeError
 from lived.media.charts import Chart
 from lived_daemon.writers.media import KINDS
 from lived_daemon.writers.media.lines import aligned
+from lived_daemon.writers.templates import as_bars
 from lived_protocol.values import pack, unpack
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
@@ -207,10 +204,12 @@ def test_confusion_has_names_of_its_own_and_shares() -> None:
 
 def test_a_heat_map_has_every_cell() -> None:
     """Rows are y, columns are x."""
-    whole, rows, _ = made(plots.HeatMap(["a", "b"], ["c", "d", "e"], np.arange(6).reshape(3, 2), show_text=True))
+    whole, rows, config = made(plots.HeatMap(["a", "b"], ["c", "d", "e"], np.arange(6).reshape(3, 2), show_text=True))
     assert whole["show_text"] is True
     assert whole["points"][3] == {"x": "b", "y": "d", "value": 3}
-    assert rows[3] == {"cell": "d, b", "value": 3}
+    assert rows[3] == {"x": "b", "y": "d", "value": 3, "text": "3", "cell": "d, b"}
+    assert {row["text"] for row in made(plots.HeatMap(["a"], ["b"], [[1]]))[1]} == {""}
+    assert set(as_bars(config).values()) - {"bar_horizontal"} <= set(rows[0])
 
 
 def test_a_chart_of_ones_own_keeps_what_it_is_given() -> None:
@@ -228,10 +227,12 @@ def test_classes_and_features_as_bars() -> None:
     class Model:
         feature_importances_ = np.array([0.2, 0.7, 0.1])
 
-    assert points(sklearn.plot_class_proportions([0, 1, 1], [1], ["no", "yes"])) == [
-        {"class": "no (train)", "count": 1}, {"class": "yes (train)", "count": 2},
-        {"class": "no (test)", "count": 0}, {"class": "yes (test)", "count": 1},
+    whole, rows, _ = made(sklearn.plot_class_proportions([0, 1, 1], [1], ["no", "yes"]))
+    assert whole["points"] == [
+        {"class": "no", "dataset": "train", "count": 1}, {"class": "yes", "dataset": "train", "count": 2},
+        {"class": "no", "dataset": "test", "count": 0}, {"class": "yes", "dataset": "test", "count": 1},
     ]  # fmt: skip
+    assert rows[3] == {"class": "yes (test)", "count": 1}
     assert points(sklearn.plot_feature_importances(Model(), ["a", "b", "c"], max_num_features=2)) == [
         {"feature": "b", "importance": 0.7}, {"feature": "a", "importance": 0.2}
     ]  # fmt: skip
@@ -270,36 +271,3 @@ def test_classes_that_do_not_fit_their_probabilities_are_a_fault() -> None:
     with pytest.raises(ValueError, match="3 classes, but the probabilities of one"):
         made(plot.roc_curve([1, 2, 3], np.ones(3)))
     assert issubclass(InvalidDataLengthError, InvalidDataTypeError)
-
-
-WANDB = """
-import json, sys, numpy as np, wandb
-given = json.load(sys.stdin)
-true, probas = np.array(given["true"]), np.array(given["probas"])
-charts = {
-    "roc": wandb.plot.roc_curve(true, probas, given["names"]),
-    "pr": wandb.plot.pr_curve(true, probas, given["names"]),
-    "cm": wandb.plot.confusion_matrix(probs=probas, y_true=given["true"], class_names=given["names"]),
-}
-print(json.dumps({name: [list(map(str, row)) for row in chart.table.data] for name, chart in charts.items()}))
-"""
-
-
-@pytest.mark.peers
-def test_the_points_are_those_of_wandb(tmp_path: Path) -> None:
-    """Which rounds them to three digits. ``PEERS_PYTHON`` is an interpreter that has it, if this has not."""
-    given = json.dumps({"true": TRUE.tolist(), "probas": PROBAS.tolist(), "names": NAMES})
-    python = os.environ.get("PEERS_PYTHON", sys.executable)
-    done = subprocess.run([python, "-c", WANDB], input=given, capture_output=True, text=True, timeout=100, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
-    mine = {
-        "roc": points(plot.roc_curve(TRUE, PROBAS, NAMES)),
-        "pr": points(plot.pr_curve(TRUE, PROBAS, NAMES)),
-        "cm": points(plot.confusion_matrix(PROBAS, TRUE, class_names=NAMES)),
-    }
-    for name, rows in mine.items():
-        assert len(rows) == len(theirs[name])
-        for row, other in zip(rows, theirs[name], strict=True):
-            for value, text in zip(row.values(), other, strict=True):
-                assert text == value if isinstance(value, str) else float(text) == pytest.approx(value, abs=6e-4), name

@@ -49,6 +49,27 @@ def test_figures_of_plotly_and_matplotlib_are_charts() -> None:
     assert json.loads(made(chart)[0])["data"][0]["type"] == "scatter"
 
 
+def test_a_figure_that_plotly_would_leave_a_part_out_of_is_an_image() -> None:
+    """Of pixels it makes nothing."""
+    pytest.importorskip("plotly.graph_objects")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, axes = pyplot.subplots()
+    axes.plot([1, 2])
+    axes.imshow([[1, 2], [3, 4]])
+    assert isinstance(Plotly.make_plot_media(figure), Image)
+    assert not pyplot.fignum_exists(figure.number), "in a loop, lines would pile up in it"
+
+
+def test_an_image_of_a_figure_leaves_it_open() -> None:
+    """Who made it may go on with it, and log it as a chart too."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure = pyplot.figure()
+    figure.subplots().plot([1, 2])
+    Image(figure)
+    assert pyplot.fignum_exists(figure.number)
+    pyplot.close(figure)
+
+
 def test_without_plotly_a_figure_is_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the class says what is missing."""
     monkeypatch.setitem(sys.modules, "plotly.tools", None)

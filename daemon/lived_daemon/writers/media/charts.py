@@ -8,31 +8,20 @@ is specified in MEDIA.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from lived_daemon.writers.curves import restore
-from lived_daemon.writers.media import classes
+from lived_daemon.writers.media import classes, models
+from lived_daemon.writers.media.drawn import Columns, Drawn, Lines, listed, of_lines
 from lived_daemon.writers.media.kind import Item, Kind, Place
-from lived_daemon.writers.media.lines import aligned, place_field
-
-#: Names of columns, and the values of each.
-Columns = dict[str, Any]
-#: Name of a line -> places, values.
-Lines = dict[str, tuple[Any, Any]]
+from lived_daemon.writers.media.lines import aligned, place_field, scattered
+from lived_daemon.writers.templates import HEATMAP
 
 MAX_BINS = 64
 #: What the places of curves are.
-_PLACES = {"roc_curve": "fpr", "pr_curve": "recall"}
-
-
-class Drawn(NamedTuple):
-    """What becomes of a chart: its points, and what DVC draws: columns, or lines."""
-
-    points: Columns
-    columns: Columns | None = None
-    lines: Lines | None = None
+_PLACES = {"roc_curve": "fpr", "pr_curve": "recall", "silhouette": "rank"}
 
 
 def _files(_: Item) -> Sequence[Place]:
@@ -51,14 +40,18 @@ def _encode(item: Item) -> Sequence[bytes]:
     drawn = draw(data)
     head = {key: item[key] for key in ("chart", "title", "axes")}
     more = {key: data[key] for key in _MORE.get(item["chart"], ())}
-    whole = head | more | {"points": _rows(drawn.points)}
+    facts = data.get("facts", drawn.facts)
+    told = {} if facts is None else {"facts": facts}
+    whole = head | more | told | {"points": _rows(drawn.points)}
     columns = drawn.points if drawn.columns is None else drawn.columns
-    shown = _rows(columns if drawn.lines is None else aligned(drawn.lines, _place_name(item)))
-    return [_json(whole), _json(shown)]
+    if drawn.lines is not None:
+        lay = scattered if item["chart"] == "scatter" else aligned
+        columns = lay(drawn.lines, _place_name(item))
+    return [_json(whole), _json(_rows(columns))]
 
 
 def _rows(columns: Columns) -> list[dict[str, Any]]:
-    lists = [column.tolist() if hasattr(column, "tolist") else column for column in columns.values()]
+    lists = [listed(column) for column in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
@@ -79,7 +72,7 @@ def _pairs(data: dict[str, Any]) -> Drawn:
     points = dict(zip(names, (data["x"], data["y"]), strict=False))
     if "stroke" not in data:
         return Drawn(points)
-    x, y = (column.tolist() if hasattr(column, "tolist") else column for column in (data["x"], data["y"]))
+    x, y = listed(data["x"]), listed(data["y"])
     lines: Lines = {name: ([], []) for name in dict.fromkeys(data["stroke"])}
     for place, value, name in zip(x, y, data["stroke"], strict=True):
         lines[name][0].append(place)
@@ -89,16 +82,7 @@ def _pairs(data: dict[str, Any]) -> Drawn:
 
 def _line_series(data: dict[str, Any]) -> Drawn:
     lines = dict(zip(data["keys"], zip(data["xs"], data["ys"], strict=True), strict=True))
-    return _of_lines(lines, data["name"], "y", "key")
-
-
-def _of_lines(lines: Lines, x: str, y: str, key: str) -> Drawn:
-    flat: Columns = {key: [], x: [], y: []}
-    for name, (xs, ys) in lines.items():
-        flat[key] += [name] * len(xs)
-        flat[x] += list(xs.tolist() if hasattr(xs, "tolist") else xs)
-        flat[y] += list(ys.tolist() if hasattr(ys, "tolist") else ys)
-    return Drawn(flat, lines=lines)
+    return of_lines(lines, data["name"], "y", "key")
 
 
 def _histogram(data: dict[str, Any]) -> Drawn:
@@ -144,9 +128,9 @@ def _confusion(data: dict[str, Any]) -> Drawn:
     actual, predicted, counts = classes.confusion(data)
     points = {"Actual": actual, "Predicted": predicted, "nPredictions": counts}
     if data["normalize"]:
-        return Drawn(
-            points, {"cell": [f"{a} taken for {p}" for a, p in zip(actual, predicted, strict=True)], "share": counts}
-        )
+        named = {"actual": actual, "predicted": predicted, "value": counts}
+        cells = [f"{a} taken for {p}" for a, p in zip(actual, predicted, strict=True)]
+        return Drawn(points, {**named, "text": _short(counts), "cell": cells})
     # DVC counts the pairs when it draws.
     pairs = {name: [one for one, count in zip(column, counts, strict=True) for _ in range(int(count))]
              for name, column in (("actual", actual), ("predicted", predicted))}  # fmt: skip
@@ -161,7 +145,12 @@ def _heatmap(data: dict[str, Any]) -> Drawn:
         "value": data["values"].ravel(),
     }
     cells = [f"{y}, {x}" for y, x in zip(points["y"], points["x"], strict=True)]
-    return Drawn(points, {"cell": cells, "value": points["value"]})
+    text = _short(points["value"]) if data["show_text"] else [""] * len(cells)
+    return Drawn(points, {**points, "text": text, "cell": cells})
+
+
+def _short(values: Any) -> list[str]:
+    return [f"{value:.3g}" for value in values.tolist()]
 
 
 def _custom(data: dict[str, Any]) -> Drawn:
@@ -170,15 +159,19 @@ def _custom(data: dict[str, Any]) -> Drawn:
 
 _DRAW: dict[str, Callable[[dict[str, Any]], Drawn]] = {
     "bar": _pairs,
+    "class_proportions": models.class_proportions,
     "confusion_matrix": _confusion,
     "custom": _custom,
     "heatmap": _heatmap,
     "histogram": _histogram,
     "line": _pairs,
     "line_series": _line_series,
+    "outliers": models.outliers,
     "pr_curve": _pr,
     "roc_curve": _roc,
     "scatter": _pairs,
+    "silhouette": models.silhouette,
+    "summary_metrics": models.summary_metrics,
 }
 #: What else the file of a chart says, by its kind.
 _MORE = {"custom": ("spec", "fields", "strings"), "heatmap": ("show_text",)}
@@ -193,18 +186,14 @@ def _plot(item: Item) -> dict[str, Any]:
     return title | labels | _LOOKS[item["chart"]](item["data"])
 
 
-def _lines_look(place: str, names: Sequence[str]) -> dict[str, Any]:
+def _lines_look(place: str, names: Sequence[str], template: str = "simple") -> dict[str, Any]:
     y = list(names) if len(names) > 1 else names[0]
-    return {"template": "simple", "x": place_field(place, names), "y": y}
-
-
-def _line_look(data: dict[str, Any]) -> dict[str, Any]:
-    if data.get("stroke") is not None:
-        return _lines_look(data["names"][0], list(dict.fromkeys(data["stroke"])))
-    return _pair_look("simple", data)
+    return {"template": template, "x": place_field(place, names), "y": y}
 
 
 def _pair_look(template: str, data: dict[str, Any]) -> dict[str, Any]:
+    if data.get("stroke") is not None:
+        return _lines_look(data["names"][0], list(dict.fromkeys(data["stroke"])), template)
     return {"template": template, "x": data["names"][0], "y": data["names"][1]}
 
 
@@ -214,7 +203,7 @@ def _bar_look(label: str, value: str) -> dict[str, Any]:
 
 def _confusion_look(data: dict[str, Any]) -> dict[str, Any]:
     if data["normalize"]:
-        return _bar_look("cell", "share")
+        return {"template": HEATMAP, "x": "predicted", "y": "actual"}
     return {"template": "confusion", "x": "actual", "y": "predicted", "x_label": "Actual", "y_label": "Predicted"}
 
 
@@ -223,24 +212,27 @@ def _curve_look(place: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _custom_look(data: dict[str, Any]) -> dict[str, Any]:
-    fields, columns = data["fields"], data["columns"]
-    x, y = fields.get("x", fields.get("label", columns[0])), fields.get("y", fields.get("value", columns[-1]))
-    if "bar" in data["spec"] or "label" in fields or isinstance(data["values"][columns.index(x)], list):
+    x, y = data["drawn"]
+    if "bar" in data["spec"] or "label" in data["fields"] or isinstance(data["values"][data["columns"].index(x)], list):
         return _bar_look(x, y)
     return {"template": "scatter" if "scatter" in data["spec"] else "simple", "x": x, "y": y}
 
 
 _LOOKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "bar": lambda data: _bar_look(*data["names"]),
+    "class_proportions": lambda _: _bar_look("class", "count"),
     "confusion_matrix": _confusion_look,
     "custom": _custom_look,
-    "heatmap": lambda _: _bar_look("cell", "value"),
+    "heatmap": lambda _: {"template": HEATMAP, "x": "x", "y": "y"},
     "histogram": lambda _: _bar_look("from", "count"),
-    "line": _line_look,
+    "line": lambda data: _pair_look("simple", data),
     "line_series": lambda data: _lines_look(data["name"], data["keys"]),
+    "outliers": lambda _: {"template": "scatter", "x": "instance", "y": "distance"},
     "pr_curve": lambda data: _curve_look(_PLACES["pr_curve"], data),
     "roc_curve": lambda data: _curve_look(_PLACES["roc_curve"], data),
     "scatter": lambda data: _pair_look("scatter", data),
+    "silhouette": lambda data: _lines_look(_PLACES["silhouette"], data["labels"]),
+    "summary_metrics": lambda _: _bar_look("metric", "value"),
 }
 
 #: ``chart``, ``title``, ``axes`` and ``data``.

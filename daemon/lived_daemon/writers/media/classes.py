@@ -1,8 +1,12 @@
 """Curves and counts of several classes, out of true classes and predictions or probabilities.
 
-The curves are scikit-learn's, each of one class against the others. Decision: where all classes are whole numbers from
-0 that have a column of probabilities, that is theirs; else the columns are those of the classes in order. wandb goes by
-the order alone, so a class that no sample has shifts all behind it.
+The curves are scikit-learn's, each of one class against the others.
+
+Decisions:
+
+1. Where all classes are whole numbers from 0 that have a column of probabilities, that is theirs; else the columns are
+   those of the classes in order. wandb goes by the order alone, so a class that no sample has shifts all behind it.
+2. ``Actual`` is the true class. ``wandb.sklearn.plot_confusion_matrix`` of 0.31 has the two the other way round.
 """
 
 from __future__ import annotations
@@ -95,7 +99,7 @@ def confusion(data: dict[str, Any]) -> tuple[list[Any], list[Any], Any]:
     if true.dtype.kind == "U" or predicted.dtype.kind == "U":
         true, predicted = true.astype(str), predicted.astype(str)
     found = np.unique(np.concatenate([true, predicted]))
-    values = found if labels is None else _named(found, labels)
+    values = found if labels is None else named(found, labels)
     names = _names(values, labels, data.get("own_names", False))
     place = {value: index for index, value in enumerate(values.tolist())}
     counts = np.zeros((len(values), len(values)))
@@ -109,7 +113,7 @@ def confusion(data: dict[str, Any]) -> tuple[list[Any], list[Any], Any]:
     return actual, [names[column] for _ in down for column in across], counts[np.ix_(down, across)].ravel()
 
 
-def _named(found: Any, labels: list[str]) -> Any:
+def named(found: Any, labels: list[str]) -> Any:
     """The classes that ``labels`` name, in their order: 0, 1, ..., or the labels themselves where classes are text."""
     import numpy as np
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lived_daemon.writers.media.drawn import listed
+
 #: Numbers of a table; of larger ones, places are left out evenly.
 MAX_CELLS = 1_000_000
 
@@ -23,16 +25,23 @@ def place_field(name: str, lines: Sequence[str]) -> str:
 def aligned(lines: Mapping[str, tuple[Any, Any]], name: str) -> dict[str, Any]:
     """The columns of the table: the places as :func:`place_field` of ``name``, then each line's values."""
     field = place_field(name, list(lines))
-    listed = {line: (_listed(xs), _listed(ys)) for line, (xs, ys) in lines.items()}
-    if all(type(x) in (int, float) and x == x for xs, _ in listed.values() for x in xs):
-        return _interpolated(listed, field)
-    places = list(dict.fromkeys(x for xs, _ in listed.values() for x in xs))
-    found = {line: dict(zip(xs, ys, strict=True)) for line, (xs, ys) in listed.items()}
+    plain = {line: (listed(xs), listed(ys)) for line, (xs, ys) in lines.items()}
+    if all(type(x) in (int, float) and x == x for xs, _ in plain.values() for x in xs):
+        return _interpolated(plain, field)
+    places = list(dict.fromkeys(x for xs, _ in plain.values() for x in xs))
+    found = {line: dict(zip(xs, ys, strict=True)) for line, (xs, ys) in plain.items()}
     return {field: places} | {line: [values.get(x) for x in places] for line, values in found.items()}
 
 
-def _listed(column: Any) -> list[Any]:
-    return list(column.tolist() if hasattr(column, "tolist") else column)
+def scattered(lines: Mapping[str, tuple[Any, Any]], name: str) -> dict[str, Any]:
+    """The same columns of points that no line goes through: each row is a point, and others have nothing there."""
+    field = place_field(name, list(lines))
+    columns: dict[str, Any] = {column: [] for column in (field, *lines)}
+    for own, (xs, ys) in lines.items():
+        for column in lines:
+            columns[column] += listed(ys) if column == own else [None] * len(xs)
+        columns[field] += listed(xs)
+    return columns
 
 
 def _interpolated(lines: Mapping[str, tuple[list[Any], list[Any]]], field: str) -> dict[str, Any]:
