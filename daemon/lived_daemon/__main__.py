@@ -9,6 +9,7 @@ import sys
 import zmq
 
 from lived_daemon.app import AlreadyRunningError, run_daemon
+from lived_daemon.limits import OWN
 from lived_daemon.settings import DEFAULT_IDLE_SECONDS, Settings
 
 
@@ -25,6 +26,7 @@ def main() -> int:
         lock_path=arguments.lock,
         fsync="never",
         idle_seconds=float(os.environ.get("LIVED_IDLE_SECONDS", DEFAULT_IDLE_SECONDS)),
+        limits=OWN,
     )
     try:
         run_daemon(settings)

@@ -84,7 +84,8 @@ class _Daemon:
         self._watch: Watch | None = None
         self._outbox = Outbox()
         fsync = settings.fsync == "checkpoint"
-        tally, guard = Tally(), Guard.of(settings.endpoint)
+        tally, guard = Tally(), Guard.of(settings.endpoint, settings.limits)
+        self._guard = guard
         post, root = self._outbox.post, settings.root
         self._registry = Registry(settings.home, fsync, post, settings.endpoint, root, tally, guard)
         self._monitor = self._open_monitor(tally)
@@ -130,6 +131,7 @@ class _Daemon:
     def apply(self, settings: Settings) -> None:
         """The settings have changed while the daemon runs; called from the thread that reads them."""
         self._settings = settings
+        self._guard.change(settings.limits)
         logs.set_form(logger, settings)
 
     def _open_monitor(self, tally: Tally) -> Monitor | None:

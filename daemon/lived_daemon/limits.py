@@ -1,116 +1,150 @@
 """How much of anything a client may ask of the daemon: every limit there is, in one table.
 
 A daemon on an ipc socket serves its own user, who reaches it through a private folder: there, only what no program of
-the user's can run into is limited. Whoever can reach a TCP port may be anybody.
+the user's can run into is limited (:data:`OWN`). Whoever can reach a TCP port may be anybody (:data:`ANYBODY`): those
+are settings of ``lived serve``, in the section ``limits`` of ``lived.yaml``.
 
-===================  ============  ==========  =======================================================================
-limit                over ipc      over TCP    what goes beyond it
-===================  ============  ==========  =======================================================================
-message_bytes        none          1 MiB       ZeroMQ closes the connection
-hello_bytes          none          256 KiB     the producer is refused
-frame_bytes          none          256 MiB     the producer is refused; its journal keeps the event
-depth                480           64          the event is left out, with a fault: a checkpoint could not hold it
-text_bytes           none          16 MiB      the event is left out, with a fault (strings and keys, not data)
-entries              none          8,000,000   the event is left out, with a fault (of one list or map)
-containers           none          1,000,000   the event is left out, with a fault (lists and maps of one event)
-digits               none          10,000      the event is left out, with a fault (of one integer)
-elements             none          2**25       the event is left out, with a fault (of one array, images aside)
-pixels               none          2**27       the image is left out, with a fault
-names                none          200,000     events of further names are left out, with a fault (per run)
-faults               none          1,000       further faults of a run are counted, and neither logged nor sent
-damages              none          100         the producer is refused (damaged places in its stream)
-runs                 none          1,000       who begins another is refused (runs being served)
-producers            none          4,000       who comes besides is refused
-clients_runs         none          200         who begins another is refused (runs being served for one address)
-queued_bytes         none          64 MiB      the producer is refused: it does not mind what it is told to send
-credit_bytes         512 MiB       128 MiB     windows get smaller: this is shared by all producers
-large_bytes          none          1 GiB       whole large frames wait for each other
-stalled_seconds      none          60          who was promised room for a large frame and sends nothing is refused
-job_bytes            4 GiB         1 GiB       runs whose jobs hold most of it apply nothing more for now
-log_lines            none          20          further refusals of one kind in a minute are counted in the log
-status_seconds       0             0.25        an answer to ``lived status`` is given again
-===================  ============  ==========  =======================================================================
+The table is the class :class:`Limits` itself: a field that :func:`limit` makes is a limit, and its line says what it is
+over ipc and over TCP, what goes beyond it, and whether a change applies to a daemon that runs.
 """
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
 
+from lived_protocol.messages import MAX_PIECE
 from lived_protocol.values import Bounds
 
-#: What no number reaches.
-NONE = sys.maxsize
-_MIB = 1 << 20
+from lived_daemon.configuration import kinds
+from lived_daemon.configuration.kinds import NONE, Kind
+
+__all__ = ["ANYBODY", "NONE", "OWN", "SECTION", "Limits", "is_own", "key_of", "limit", "variable_of"]
+
+#: Where limits stand in ``lived.yaml``.
+SECTION = "limits"
+_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+def limit(kind: Kind, own: float, anybody: float, about: str, *, live: bool = True) -> Any:
+    """A field that is a limit: ``own`` over ipc, ``anybody`` over TCP where nothing else is said."""
+    return field(default=own, metadata={"kind": kind, "anybody": anybody, "about": about, "live": live})
+
+
+def key_of(name: str) -> str:
+    """What the limit ``name`` is called in ``lived.yaml``, and wherever it is spoken of."""
+    return f"{SECTION}.{name}"
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of the limit ``name``."""
+    return f"LIVED_{SECTION.upper()}_{name.upper()}"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one daemon; see the module for what each is of. The defaults are those over ipc."""
+    """The limits of one daemon. The defaults are those over ipc."""
 
-    message_bytes: int = NONE
-    hello_bytes: int = NONE
-    frame_bytes: int = NONE
-    depth: int = 480
-    text_bytes: int = NONE
-    entries: int = NONE
-    containers: int = NONE
-    digits: int = NONE
-    elements: int = NONE
-    pixels: int = NONE
-    names: int = NONE
-    faults: int = NONE
-    damages: int = NONE
-    runs: int = NONE
-    producers: int = NONE
-    clients_runs: int = NONE
-    queued_bytes: int = NONE
-    credit_bytes: int = 512 * _MIB
-    large_bytes: int = NONE
-    stalled_seconds: float = float("inf")
-    job_bytes: int = 4096 * _MIB
-    log_lines: int = NONE
-    status_seconds: float = 0.0
+    message_bytes: int = limit(
+        kinds.size(2 * MAX_PIECE),
+        NONE,
+        _MIB,
+        "A message; the connection by which a longer one comes is closed without a word.",
+        live=False,
+    )
+    hello_bytes: int = limit(
+        kinds.size(), NONE, 256 * _KIB, "A producer's greeting; the producer of a longer one is refused."
+    )
+    frame_bytes: int = limit(
+        kinds.size(MAX_PIECE),  # one of less is here before its length is looked at
+        NONE,
+        256 * _MIB,
+        "An event on the wire; the producer of a larger one is refused, and keeps it in its journal.",
+    )
+    depth: int = limit(
+        kinds.count(1, 480), 480, 64, "How deep lists and maps of an event lie in each other; one beyond is left out."
+    )
+    text_bytes: int = limit(
+        kinds.size(), NONE, 16 * _MIB, "A string or key within an event; an event with a longer one is left out."
+    )
+    entries: int = limit(
+        kinds.count(), NONE, 8_000_000, "Entries of a list or map of an event; an event with more is left out."
+    )
+    containers: int = limit(
+        kinds.count(), NONE, 1_000_000, "Lists and maps within an event; an event with more is left out."
+    )
+    digits: int = limit(kinds.count(), NONE, 10_000, "Digits of an integer; an event with a longer one is left out.")
+    elements: int = limit(
+        kinds.count(), NONE, 1 << 25, "Elements of an array, images aside; an event with a larger one is left out."
+    )
+    pixels: int = limit(kinds.count(), NONE, 1 << 27, "Pixels of an image; a larger one is left out.")
+    names: int = limit(
+        kinds.count(), NONE, 200_000, "Names of metrics and plots in a run; events of further ones are left out."
+    )
+    faults: int = limit(
+        kinds.count(), NONE, 1_000, "Faults of a run that are logged and told; further ones are only counted."
+    )
+    damages: int = limit(kinds.count(), NONE, 100, "Damaged places in what a producer sends; who has more is refused.")
+    runs: int = limit(kinds.count(), NONE, 1_000, "Runs being served; who begins another is refused.")
+    producers: int = limit(kinds.count(), NONE, 4_000, "Producers being served; another one is refused.")
+    clients_runs: int = limit(
+        kinds.count(),
+        NONE,
+        200,
+        "Runs being served of one client, known by its key, or by its address where there are none; who begins another "
+        "is refused.",
+    )
+    queued_bytes: int = limit(
+        kinds.size(256 * _KIB),
+        NONE,
+        64 * _MIB,
+        "What a producer has sent that is not taken in yet; who does not mind it is refused.",
+    )
+    credit_bytes: int = limit(
+        kinds.size(_MIB),
+        512 * _MIB,
+        128 * _MIB,
+        "What all producers together may send ahead; the more there are, the less each.",
+    )
+    large_bytes: int = limit(
+        kinds.size(_MIB), NONE, _GIB, "Large events that are on their way at a time; others wait for them."
+    )
+    stalled_seconds: float = limit(
+        kinds.PATIENCE,
+        math.inf,
+        60.0,
+        "Who was promised room for a large event, and sends none of it so long, is refused.",
+    )
+    job_bytes: int = limit(
+        kinds.size(_MIB), 4 * _GIB, _GIB, "What waits to be encoded, of all runs; those that have most of it wait."
+    )
+    log_lines: int = limit(
+        kinds.count(), NONE, 20, "Refusals of one kind that are logged in a minute; further ones are only counted."
+    )
+    status_seconds: float = limit(kinds.SECONDS, 0.0, 0.25, "So long an answer to `lived status` is given again.")
 
-    @property
+    @cached_property
     def bounds(self) -> Bounds:
         """Those of them that hold for the values of one event."""
         return Bounds(self.depth, self.text_bytes, self.entries, self.containers, self.digits, self.elements)
 
+    def allow(self, name: str) -> str:
+        """That this is what the limit ``name`` allows, and how it is raised; behind "more than" or "as many as"."""
+        value, each = getattr(self, name), Limits.__dataclass_fields__[name]
+        if value == each.default:
+            return f"there can be ({each.metadata['kind'].show(value)})"
+        return (
+            f"{key_of(name)} allows ({each.metadata['kind'].show(value)}); whoever runs the daemon can raise it in its "
+            f"lived.yaml, or by {variable_of(name)}"
+        )
+
 
 OWN = Limits()
-ANYBODY = Limits(
-    message_bytes=_MIB,
-    hello_bytes=256 * 1024,
-    frame_bytes=256 * _MIB,
-    depth=64,
-    text_bytes=16 * _MIB,
-    entries=8_000_000,
-    containers=1_000_000,
-    digits=10_000,
-    elements=1 << 25,
-    pixels=1 << 27,
-    names=200_000,
-    faults=1_000,
-    damages=100,
-    runs=1_000,
-    producers=4_000,
-    clients_runs=200,
-    queued_bytes=64 * _MIB,
-    credit_bytes=128 * _MIB,
-    large_bytes=1024 * _MIB,
-    stalled_seconds=60.0,
-    job_bytes=1024 * _MIB,
-    log_lines=20,
-    status_seconds=0.25,
-)
+ANYBODY = Limits(**{each.name: each.metadata["anybody"] for each in fields(Limits)})
 
 
 def is_own(endpoint: str) -> bool:
     """Whether only the daemon's own user can reach ``endpoint``; so it is of a daemon that has none, in a test."""
     return not endpoint.startswith("tcp://")
-
-
-def limits_of(endpoint: str) -> Limits:
-    """The limits of a daemon that serves ``endpoint``."""
-    return OWN if is_own(endpoint) else ANYBODY

@@ -2,16 +2,21 @@
 
 The table is the class :class:`Settings` itself: a field that :func:`setting` makes is a setting, and its line says all
 there is to say of it. The options of ``lived serve``, the environment variables, ``lived.yaml``, what is allowed there,
-``lived config`` and the table of the operator's page all come from these lines; another setting is another line.
+``lived config`` and the table of the operator's page all come from these lines; another setting is another line. The
+limits are a section of their own, whose lines are those of :class:`lived_daemon.limits.Limits`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from lived_daemon import limits
 from lived_daemon.configuration import kinds
 from lived_daemon.configuration.kinds import Kind
+from lived_daemon.limits import ANYBODY, Limits
 
 if TYPE_CHECKING:
     from lived_daemon.configuration.sources import Sources
@@ -22,7 +27,10 @@ DEFAULT_IDLE_SECONDS = 60.0
 
 
 class Setting(NamedTuple):
-    """One line of the table. ``field`` is the name in :class:`Settings`, ``key`` the one in ``lived.yaml``."""
+    """One line of the table. ``field`` is the name in :class:`Settings`, ``key`` the one in ``lived.yaml``.
+
+    Either has a dot where it stands in a section; such a one has no flags.
+    """
 
     field: str
     key: str
@@ -35,6 +43,20 @@ class Setting(NamedTuple):
     about: str
     #: The default as it is written down.
     shown: str | float
+
+    @property
+    def section(self) -> str:
+        """The section that it stands in; empty where that is none."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """What its line in ``lived.yaml`` begins with."""
+        return self.key.rpartition(".")[2]
+
+    def of(self, settings: Settings) -> Any:
+        """Its value in ``settings``."""
+        return attrgetter(self.field)(settings)
 
 
 def setting(
@@ -90,6 +112,7 @@ class Settings:
     unhealthy_seconds: float = setting(
         60.0, kinds.SECONDS, "So long may a disk refuse writes, or the receiver hang, until /healthz fails.", live=True
     )
+    limits: Limits = ANYBODY
 
     #: Held while the daemon runs.
     lock_path: str = ""
@@ -104,7 +127,7 @@ class Settings:
 
 
 def table() -> list[Setting]:
-    """Every setting, in the order of their lines."""
+    """Every setting, in the order of their lines; the limits last."""
     found = []
     for each in fields(Settings):
         if each.metadata:
@@ -114,4 +137,16 @@ def table() -> list[Setting]:
             shown = each.metadata["shown"] or kind.show(each.default)
             variable = f"LIVED_{key.upper()}"
             found.append(Setting(each.name, key, variable, flags, kind, each.default, live, about, shown))
+    for each in fields(Limits):
+        key, default = limits.key_of(each.name), each.metadata["anybody"]
+        kind, live, about = (each.metadata[name] for name in ("kind", "live", "about"))
+        variable = limits.variable_of(each.name)
+        found.append(Setting(key, key, variable, (), kind, default, live, about, kind.show(default)))
     return found
+
+
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """``settings`` with other ``values``, by field."""
+    own = {name: value for name, value in values.items() if "." not in name}
+    below = {name.rpartition(".")[2]: value for name, value in values.items() if "." in name}
+    return replace(settings, **own, limits=replace(settings.limits, **below))

@@ -35,6 +35,14 @@ class InvalidEventError(ProtocolError):
     """A whole frame holds something that is not an event of this protocol version."""
 
 
+class BeyondBoundsError(InvalidEventError):
+    """An event is larger than it may be; ``bound`` names the one of :class:`lived_protocol.values.Bounds`."""
+
+    def __init__(self, bound: str, reason: str) -> None:
+        self.bound = bound
+        super().__init__(reason)
+
+
 class UnreadableError(InvalidEventError):
     """What a record is read by was lost, or never said."""
 

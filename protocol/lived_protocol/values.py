@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from lived_protocol import samples
-from lived_protocol.errors import InvalidEventError
+from lived_protocol.errors import BeyondBoundsError, InvalidEventError
 
 EXT_INTEGER = 1  # an integer past 64 bits, as ASCII decimal digits
 EXT_ARRAY = 2  # msgpack [dtype, shape, bytes]
@@ -204,7 +204,7 @@ class _Counting:
     def __call__(self, made: Any) -> Any:
         self._left -= 1
         if self._left < 0:
-            raise ValueError("it has too many lists and maps")
+            raise BeyondBoundsError("containers", "it has too many lists and maps")
         return made
 
 
@@ -212,15 +212,17 @@ def unpack(data: bytes | memoryview, bounds: Bounds | None = None) -> Any:
     """Decode what :func:`pack` encoded, if it is within ``bounds``.
 
     Raises:
-        InvalidEventError: the bytes are not one whole value, or one beyond the bounds.
+        InvalidEventError: the bytes are not one whole value.
+        BeyondBoundsError: it is beyond the bounds.
     """
     limits: dict[str, Any] = {"ext_hook": _restore} if bounds is None else _limits(bounds, len(data))
     try:
         value = msgpack.unpackb(data, strict_map_key=False, raw=False, **limits)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as exc:
+        _say_if_beyond(exc, limits)
         raise InvalidEventError(f"not a msgpack value: {exc}") from exc
     if bounds is not None and _is_deeper(value, bounds.depth):
-        raise InvalidEventError(f"lists and maps lie in each other more than {bounds.depth} deep")
+        raise BeyondBoundsError("depth", f"lists and maps lie in each other more than {bounds.depth} deep")
     return value
 
 
@@ -239,15 +241,39 @@ def _limits(bounds: Bounds, size: int) -> dict[str, Any]:
     return limits
 
 
+#: What msgpack calls a bound, and what is beyond it.
+_MSGPACK_BOUNDS = {
+    "max_str_len": ("text_bytes", "a text is too long"),
+    "max_array_len": ("entries", "a list has too many entries"),
+    "max_map_len": ("entries", "a map has too many entries"),
+    "max_ext_len": ("digits", "an integer has too many digits"),
+}
+
+
+def _say_if_beyond(exc: Exception, limits: dict[str, Any]) -> None:
+    """Return if ``exc`` says that bytes are no value, rather than one that goes beyond the ``limits`` of msgpack.
+
+    Raises:
+        BeyondBoundsError: it does.
+    """
+    for option in _MSGPACK_BOUNDS.keys() & limits.keys():
+        if f"exceeds {option}" in str(exc):
+            raise BeyondBoundsError(*_MSGPACK_BOUNDS[option]) from exc
+
+
 def _restore_bounded(code: int, data: bytes, bounds: Bounds) -> Any:
     if code == EXT_INTEGER and len(data) > bounds.digits:
-        raise ValueError(f"an integer of {len(data)} digits, more than {bounds.digits}")
+        raise BeyondBoundsError("digits", f"an integer of {len(data)} digits")
     if code == EXT_SET:  # what is in it is small: no array, no long integer
         most = {"max_array_len": bounds.entries, "max_ext_len": bounds.digits} if len(data) > bounds.digits else {}
-        return set(msgpack.unpackb(data, ext_hook=_restore_in_set, strict_map_key=False, raw=False, **most))
+        try:
+            return set(msgpack.unpackb(data, ext_hook=_restore_in_set, strict_map_key=False, raw=False, **most))
+        except ValueError as exc:
+            _say_if_beyond(exc, most)
+            raise
     value = _restore(code, data)
     if code == EXT_ARRAY and math.prod(value.shape) > bounds.elements:
-        raise ValueError(f"an array of {math.prod(value.shape)} elements, more than {bounds.elements}")
+        raise BeyondBoundsError("elements", f"an array of {math.prod(value.shape)} elements")
     return value
 
 

@@ -119,6 +119,28 @@ def test_settings_change_under_a_daemon_that_runs(serve: Callable[..., Served]) 
     assert served.process.poll() is None
 
 
+def test_a_limit_that_is_raised_holds_at_once_for_a_trainer_that_goes_on(
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """It is told what to raise; somebody mistypes it, which changes nothing, then raises it: no one starts anew."""
+    served = serve("fsync: never\nlimits:\n  pixels: 99\n")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    image = "live.log_image({name!r}, np.zeros((10, 10), np.uint8)); live.flush()"
+    trainer.do(f"import numpy as np; {OPEN}; {image.format(name='small.png')}")
+    (cause,) = trainer.ask("[fault.cause for fault in live.faults]")
+    assert cause == (
+        "in step 0: an image of 10 times 10 pixels, more than limits.pixels allows (99); whoever runs the daemon can "
+        "raise it in its lived.yaml, or by LIVED_LIMITS_PIXELS"
+    )
+    served.write("fsync: never\nlimits:\n  pixels: many\n")
+    eventually(lambda: f"{served.file}:5:11: limits.pixels: 'many' is not a number" in served.said(), "it is said")
+    trainer.do(image.format(name="again.png"))
+    served.write("fsync: never\nlimits:\n  pixels: 100\n")
+    eventually(lambda: f"limits.pixels is 100 ({served.file}:5), was 99" in served.said(), "it is applied")
+    trainer.do(f"{image.format(name='large.png')}; live.end()")
+    assert [path.name for path in tmp_path.rglob("run/plots/images/*")] == ["large.png"]
+
+
 def test_all_that_a_daemon_says_is_json_where_that_is_asked_for(
     serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:

@@ -27,7 +27,8 @@ def list_settings(markdown: bool) -> None:
         click.echo(options.markdown(settings), nl=False)
         return
     for key, variable, flags, allowed, default, when, about in options.rows(settings):
-        click.echo(f"{key}  ({flags}, {variable})\n    {about}\n    {allowed}; default {default}; applies {when}")
+        names = ", ".join(filter(None, (flags, variable)))
+        click.echo(f"{key}  ({names})\n    {about}\n    {allowed}; default {default}; applies {when}")
 
 
 @config.command()
@@ -43,7 +44,7 @@ def show(as_json: bool, config: str | None, **values: Any) -> None:
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from exc
     table = all_settings.table()
-    shown = {each.key: each.kind.show(getattr(found.settings, each.field)) for each in table}
+    shown = {each.key: each.kind.show(each.of(found.settings)) for each in table}
     if as_json:
         click.echo(json.dumps({key: {"value": shown[key], "source": found.origins[key]} for key in shown}, indent=2))
         return

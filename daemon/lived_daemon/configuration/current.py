@@ -10,7 +10,6 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 from lived_daemon import settings as all_settings
 from lived_daemon.settings import Settings
@@ -51,7 +50,7 @@ class Current:
         changed = {}
         said: list[tuple[int, str]] = []
         for each in all_settings.table():
-            value, before = getattr(new, each.field), getattr(self.settings, each.field)
+            value, before = each.of(new), each.of(self.settings)
             text = f"{each.key} is {each.kind.show(value)} ({origins[each.key]})"
             if each.live:
                 if value != before:
@@ -64,7 +63,7 @@ class Current:
         before_it = [logger.isEnabledFor(level) for level, _ in said]
         self._say(said, before_it)
         if changed:
-            self.settings = replace(self.settings, **changed)
+            self.settings = all_settings.changed(self.settings, changed)
             for apply in self._hooks:
                 apply(self.settings)
         self._say(said, [not done for done in before_it])  # if more is logged by now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
@@ -48,23 +48,49 @@ def parse(text: str, path: str) -> dict[str, Given]:
     Raises:
         FileError: as in :func:`load`.
     """
-    content = mapping(text, path)
-    known = {each.key: each for each in all_settings.table()}
+    known = {(each.section, each.name): each for each in all_settings.table()}
+    sections = {section for section, _ in known}
     found: dict[str, Given] = {}
     problems: list[str] = []
-    for key, value in content.items():
-        line, column = content.lc.key(key)
-        if key not in known:
-            problems.append(f"{path}:{line + 1}:{column + 1}: {unknown(str(key), known)}")
+    for section, name, value, key_at, value_at in _entries(mapping(text, path), sections):
+        each = known.get((section, name))
+        if not section and name in sections:
+            problems.append(f"{path}:{value_at}: {name}: not lines of `key: value` below it")
+        elif each is None:
+            problems.append(f"{path}:{key_at}: {unknown(f'{section}.{name}' if section else name)}")
         elif value is not None:  # a key without a value leaves the default
-            line, column = content.lc.value(key)
             try:
-                found[key] = Given(known[key].kind.read(value), line + 1)
+                found[each.key] = Given(each.kind.read(value), value_at.line)
             except ValueError as exc:
-                problems.append(f"{path}:{line + 1}:{column + 1}: {key}: {exc}")
+                problems.append(f"{path}:{value_at}: {each.key}: {exc}")
     if problems:
         raise FileError(problems)
     return found
+
+
+class _Place(NamedTuple):
+    """Where something stands, from 1 on."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}"
+
+
+def _entries(
+    content: CommentedMap, sections: Container[str], section: str = ""
+) -> Iterator[tuple[str, str, Any, _Place, _Place]]:
+    """Each line's section, key and value, and where the two stand; one whose key is a section's only if it is none."""
+    for key, value in content.items():
+        name = str(key)
+        places = [_Place(line + 1, column + 1) for line, column in (content.lc.key(key), content.lc.value(key))]
+        if section or name not in sections:
+            yield section, name, value, places[0], places[1]
+        elif isinstance(value, CommentedMap):
+            yield from _entries(value, sections, name)
+        elif value is not None:
+            yield section, name, value, places[0], places[1]
 
 
 def mapping(text: str, path: str) -> CommentedMap:
@@ -88,8 +114,13 @@ def mapping(text: str, path: str) -> CommentedMap:
     return content
 
 
-def unknown(key: str, known: Iterable[str]) -> str:
+def unknown(key: str) -> str:
     """That there is no such key, and which one may be meant."""
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), [*known], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "`lived config list` has all"
-    return f"there is no setting {key!r}; {hint}"
+    known = all_settings.table()
+    meant = {each.name: each for each in known} | {each.key: each for each in known}
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), [*meant], n=1)
+    if not near:
+        return f"there is no setting {key!r}; `lived config list` has all"
+    each = meant[near[0]]
+    where = f" below `{each.section}:`" if each.section else ""
+    return f"there is no setting {key!r}; did you mean {each.name!r}{where}?"

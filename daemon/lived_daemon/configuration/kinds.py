@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 LEVELS = ("debug", "info", "warning", "error")
+#: What no number reaches.
+NONE = sys.maxsize
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 @dataclass(frozen=True)
@@ -106,14 +110,50 @@ def _yes(value: Any) -> bool:
     return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[_text(value).lower()]
 
 
-def or_word(kind: Kind, word: str) -> Kind:
-    """``kind``, or the ``word`` that stands for None."""
+def count(least: int = 1, most: int = NONE) -> Kind:
+    """A whole number of things; at ``most`` so many, or as many as there are where that is :data:`NONE`."""
+
+    def parse(value: Any) -> int:
+        number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+        if type(number) is not int or not least <= number <= most:
+            raise ValueError(value)
+        return number
+
+    if most < NONE:
+        return Kind("allowed", f"a whole number from {least} to {most}", "NUMBER", parse)
+    return or_word(Kind("a number", f"a whole number, {least} or more", "NUMBER", parse), "none", NONE)
+
+
+def size(least: int = 1) -> Kind:
+    """A number of bytes, or as many as there are (:data:`NONE`)."""
+
+    def parse(value: Any) -> int:
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]iB|B)?", str(value).strip(), re.ASCII)
+        if found is None or isinstance(value, bool):
+            raise ValueError(value)
+        number = float(found[1]) * _UNITS[found[2] or "B"]
+        if number != int(number) or not least <= number < NONE:
+            raise ValueError(value)
+        return int(number)
+
+    allowed = f"a size, as 64 KiB or 1.5 GiB{f', of {show_size(least)} or more' if least > 1 else ''}"
+    return or_word(Kind("a size", allowed, "SIZE", parse, show_size), "none", NONE)
+
+
+def show_size(number: int) -> str:
+    """A number of bytes in the largest unit that it is whole in."""
+    unit = max((unit for unit, factor in _UNITS.items() if number % factor == 0), key=_UNITS.__getitem__)
+    return f"{number // _UNITS[unit]} {unit}"
+
+
+def or_word(kind: Kind, word: str, stands_for: Any = None) -> Kind:
+    """``kind``, or a ``word`` that stands for None or whatever else it ``stands_for``."""
 
     def parse(value: Any) -> Any:
-        return None if isinstance(value, str) and value.strip().lower() == word else kind.parse(value)
+        return stands_for if isinstance(value, str) and value.strip().lower() == word else kind.parse(value)
 
     def show(value: Any) -> Any:
-        return word if value is None else kind.show(value)
+        return word if value == stands_for else kind.show(value)
 
     return Kind(kind.noun, f"{kind.allowed}, or {word}", f"{kind.metavar}|{word}", parse, show)
 
@@ -124,3 +164,5 @@ PORT = Kind("an address", "HOST:PORT", "HOST:PORT", _port)
 SECONDS = Kind("a number of seconds", "0 or more", "SECONDS", _seconds)
 YES_NO = Kind("yes or no", "yes or no", "yes|no", _yes, lambda value: "yes" if value else "no")
 SECONDS_OR_NEVER = or_word(SECONDS, "never")
+#: The same, where never is a number of seconds like another.
+PATIENCE = or_word(SECONDS, "never", math.inf)

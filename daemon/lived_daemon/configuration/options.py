@@ -28,8 +28,8 @@ def _reader(kind: Kind) -> Callable[[click.Context, click.Parameter, str | None]
 
 
 def setting_options(command: _Command) -> _Command:
-    """Give ``command`` an option for each setting, by its key, and ``--config``; see :func:`given`."""
-    for each in reversed(all_settings.table()):
+    """Give ``command`` an option for each setting that has a flag, and ``--config``; see :func:`given`."""
+    for each in filter(lambda each: each.flags, reversed(all_settings.table())):
         text = f"{each.about} [{each.variable}; default: {each.shown}]"
         # Said alone, the flag of what is yes or no means yes.
         alone: dict[str, Any] = {"is_flag": False, "flag_value": "yes"} if each.kind is YES_NO else {}
@@ -71,6 +71,6 @@ def markdown(settings: list[Setting]) -> str:
     """The table for the operator's page."""
     lines = [HEADINGS, ("---",) * len(HEADINGS)]
     for key, variable, flags, allowed, default, when, about in rows(settings):
-        shown = ", ".join(f"`{flag}`" for flag in flags.split(", "))
+        shown = ", ".join(f"`{flag}`" for flag in flags.split(", ")) if flags else "-"
         lines.append((f"`{key}`", f"`{variable}`", shown, allowed, f"`{default}`", when, about))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

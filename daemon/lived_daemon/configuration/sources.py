@@ -93,5 +93,5 @@ class Sources:
         if problems:
             raise SettingsError(problems)
         values["home"] = values["home"] or places.home(self.env)
-        found = Settings(**values)
+        found = all_settings.changed(Settings(), values)
         return Resolved(replace(found, lock_path=status.own_lock(found.home), sources=self), origins)

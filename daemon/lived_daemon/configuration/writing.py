@@ -39,10 +39,28 @@ def rendered(earlier: str, chosen: Mapping[str, Any], path: str) -> str:
     for key in chosen:
         text = re.sub(rf"^# ?{key}:.*$", lambda _, key=key: lines[key], text, count=1, flags=re.MULTILINE)  # type: ignore[misc]
     parts = [text.rstrip("\n") if text.strip() else _TOP]
+    sections: dict[str, list[str]] = {}
     for key, each in settings.items():
-        if re.search(rf"^(# ?)?{key}:", earlier, re.MULTILINE) is None:
-            parts.append(f"{_about(each)}\n{lines.get(key) or f'# {_line(key, each.shown)}'}")
+        if re.search(rf"^\s*(# *)?{each.name}:", earlier, re.MULTILINE) is None:
+            line = f"{_about(each)}\n{lines.get(key) or f'# {_line(each.name, each.shown)}'}"
+            sections.setdefault(each.section, []).append(line)
+    parts += sections.pop("", [])
+    for section, added in sections.items():
+        parts = _below(section, added, "\n\n".join(parts))
     return "\n\n".join(parts) + "\n"
+
+
+def _below(section: str, added: list[str], text: str) -> list[str]:
+    """``text`` in parts, with the lines ``added`` at the head of ``section``, which is made where there is none."""
+    head = re.search(rf"^{section}:[ \t]*(#.*)?$\n?", text, re.MULTILINE)
+    if head is None and re.search(rf"^{section}:", text, re.MULTILINE):
+        return [text]  # all on one line: there is no place for lines below it
+    first = re.match(r"(?:[ \t]*(?:#.*)?\n)*( +)\S", text[head.end() :]) if head else None
+    indented = textwrap.indent("\n\n".join(added), first[1] if first else "  ")
+    if head is None:
+        return [text, f"{section}:\n{indented}"]
+    before, behind = text[: head.end()].rstrip("\n"), text[head.end() :]
+    return [f"{before}\n{indented}", *([behind.strip("\n")] if behind.strip() else [])]
 
 
 def _about(each: Setting) -> str:

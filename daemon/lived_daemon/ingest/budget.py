@@ -27,7 +27,8 @@ class Budget:
     """Who may have how much of it."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits
+        #: Those that go now.
+        self.limits = limits
         self._clock = clock
         self._lock = threading.Lock()
         self._queued: Counter[bytes] = Counter()
@@ -52,14 +53,14 @@ class Budget:
     @property
     def window(self) -> int:
         """What each producer may send ahead of what is applied of it, in bytes. All windows together take half."""
-        share = self._limits.credit_bytes // (2 * max(1, len(self._producers)))
+        share = min(self.limits.credit_bytes // max(1, len(self._producers)), self.limits.queued_bytes) // 2
         return max(LEAST_WINDOW, min(WINDOW, share))
 
     def lend(self, producer: bytes, size: int) -> bool:
         """Whether ``producer`` may send all of a frame of ``size`` bytes now; it is asked again until it may."""
         with self._lock:
             others = sum(lent for other, (lent, _) in self._lent.items() if other != producer)
-            if others and others + size > self._limits.large_bytes:
+            if others and others + size > self.limits.large_bytes:
                 return False
             since = self._lent[producer][1] if producer in self._lent else self._clock()
             self._lent[producer] = size, since
@@ -75,7 +76,7 @@ class Budget:
         """Who was lent room, and has sent nothing for too long."""
         now = self._clock()
         with self._lock:
-            return [who for who, (_, since) in self._lent.items() if now - since > self._limits.stalled_seconds]
+            return [who for who, (_, since) in self._lent.items() if now - since > self.limits.stalled_seconds]
 
     # -- what waits to be taken in -------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class Budget:
             lent, _ = self._lent.get(producer, (0, 0.0))
             if lent:
                 self._lent[producer] = lent, self._clock()
-            return self._queued[producer] <= self._limits.queued_bytes + lent
+            return self._queued[producer] <= self.limits.queued_bytes + lent
 
     def taken(self, producer: bytes, size: int) -> None:
         """It is taken in."""
@@ -115,5 +116,5 @@ class Budget:
         """Whether jobs hold all that they may together, and those of ``holder`` their share of it or more."""
         with self._lock:
             mine = self._jobs.get(id(holder), 0)
-            most = self._limits.job_bytes
+            most = self.limits.job_bytes
             return mine > 0 and sum(self._jobs.values()) >= most and mine >= most // len(self._jobs)

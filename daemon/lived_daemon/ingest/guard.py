@@ -16,7 +16,7 @@ from collections.abc import Callable
 from lived_protocol import messages
 
 from lived_daemon.ingest.budget import Budget
-from lived_daemon.limits import OWN, Limits, is_own, limits_of
+from lived_daemon.limits import OWN, Limits, is_own, key_of
 from lived_daemon.shown import shown
 
 logger = logging.getLogger("lived_daemon")
@@ -53,9 +53,17 @@ class Guard:
         self._said: dict[str, tuple[float, int]] = {}  # reason -> when its minute began, and how often since
 
     @classmethod
-    def of(cls, endpoint: str) -> Guard:
-        """That of a daemon that serves ``endpoint``."""
-        return cls(limits_of(endpoint), is_own(endpoint))
+    def of(cls, endpoint: str, limits: Limits) -> Guard:
+        """That of a daemon that serves ``endpoint`` within ``limits``."""
+        return cls(limits, is_own(endpoint))
+
+    def change(self, limits: Limits) -> None:
+        """Go by other ``limits`` from now on; who was refused is heard again, since there may be room now."""
+        if limits == self.limits:
+            return
+        self.limits = self.budget.limits = limits
+        with self._lock:
+            self._until.clear()
 
     def is_refused(self, producer: bytes) -> bool:
         """Whether ``producer`` is not heard for now. A program of this user's is told, and heard all the same."""
@@ -88,7 +96,8 @@ class Guard:
             since, count = self._said.get(reason, (now, 0))
             if now - since > _LOG_SECONDS:
                 if count > self.limits.log_lines:
-                    logger.warning(f"{count - self.limits.log_lines} more of the kind {reason!r} were not logged")
+                    more = count - self.limits.log_lines
+                    logger.warning(f"{more} more of the kind {reason!r} were not logged ({key_of('log_lines')})")
                 since, count = now, 0
             self._said[reason] = since, count + 1
         if count < self.limits.log_lines:

@@ -221,7 +221,7 @@ class Receiver:
             RefusedError: it is a greeting, and longer than one may be.
         """
         if parts[:1] == [b"H"] and sum(map(len, parts)) > self._guard.limits.hello_bytes:
-            raise RefusedError("hello", f"a hello of more than {self._guard.limits.hello_bytes} bytes")
+            raise RefusedError("hello", f"its hello is longer than {self._guard.limits.allow('hello_bytes')}")
 
     def _is_known(self, user: str) -> bool:
         return self._clients is not None and self._clients.client(user) is not None

@@ -178,10 +178,10 @@ class Intake:
             if feed.end is not None and feed.session.applied + frames.size_of(length) > feed.end:
                 self._set_aside(feed)  # there cannot be so much of it: its length is wrong
                 return
-            cause = f"an event of {length} bytes at position {feed.session.applied}, more than {limits.frame_bytes}"
-            raise RefusedError("frame", f"{cause} (frame_bytes)")
+            cause = f"an event of {length} bytes at position {feed.session.applied} is larger than"
+            raise RefusedError("frame", f"{cause} {limits.allow('frame_bytes')}")
         if feed.damages > limits.damages:
-            raise RefusedError("damage", f"its stream is damaged in more than {limits.damages} places")
+            raise RefusedError("damage", f"its stream is damaged in more places than {limits.allow('damages')}")
 
     def _pass_over_lost(self, feed: Feed) -> None:
         """Go on behind what its producer has said is lost, once all before it is here."""

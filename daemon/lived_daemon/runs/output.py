@@ -17,7 +17,7 @@ from lived_daemon import system
 from lived_daemon.checkpoint import Checkpoint
 from lived_daemon.dvc import signals
 from lived_daemon.dvc.process import DvcError, DvcProcess, DvcUnavailable
-from lived_daemon.limits import NONE
+from lived_daemon.limits import OWN, Limits
 from lived_daemon.placing import PLACED
 from lived_daemon.pool import Job
 from lived_daemon.receipt import Receipt
@@ -55,7 +55,10 @@ ROWS_SHARE, MAX_GATHERED = 0.25, 1_000_000
 
 
 class Output:
-    """Everything that is written for one run. ``submit`` hands a job to the run's pool; ``parts`` has what arrives."""
+    """Everything that is written for one run.
+
+    ``submit`` hands a job to the run's pool; ``parts`` has what arrives; ``limits`` are those that go at the moment.
+    """
 
     def __init__(
         self,
@@ -65,10 +68,10 @@ class Output:
         submit: Callable[[Job], None],
         say: Say,
         parts: Parts,
-        most_pixels: int = NONE,
+        limits: Callable[[], Limits] = lambda: OWN,
     ):
         self._state = state
-        self._most_pixels = most_pixels
+        self._limits = limits
         self._submit = submit
         self._say = say
         self.parts = parts
@@ -118,8 +121,11 @@ class Output:
 
     def _write_image(self, image: WriteImage, producer: bytes) -> None:
         def work() -> None:
+            limits = self._limits()
             try:
-                content = images.encode_image(image.name, image.form, image.info, image.data, self._most_pixels)
+                content = images.encode_image(image.name, image.form, image.info, image.data, limits.pixels)
+            except images.TooManyPixelsError as exc:
+                raise ValueError(f"in step {image.step}: {exc}, more than {limits.allow('pixels')}") from exc
             except ValueError as exc:
                 raise ValueError(f"in step {image.step}: {exc}") from exc
             self._replace(image.path, content, producer)

@@ -120,7 +120,7 @@ class Registry:
         elif END in hello.run:
             self._hellos[hello.producer] = hello
         if not self._guard.budget.queue(hello.producer, 0):
-            raise RefusedError("flood", "it sends more than it was told to")
+            raise RefusedError("flood", self._flood)
         worker.inbox.put(commands.Attach(hello, believed))
 
     def _check_room(self, hello: messages.Hello, client: str) -> None:
@@ -131,13 +131,14 @@ class Registry:
         """
         limits = self._guard.limits
         if len(self._of_producer) >= limits.producers:
-            raise RefusedError("producers", f"this daemon serves {limits.producers} producers already; try again later")
+            raise RefusedError("producers", f"as many producers are being served as {limits.allow('producers')}")
         if places.run_key(hello.run["directory"], hello.run["run_id"]) in self._workers:
             return
         if len(self._workers) >= limits.runs:
-            raise RefusedError("runs", f"this daemon serves {limits.runs} runs already; try again later")
+            raise RefusedError("runs", f"as many runs are being served as {limits.allow('runs')}")
         if sum(each == client for each in self._clients.values()) >= limits.clients_runs:
-            raise RefusedError("runs", f"{limits.clients_runs} runs from {client} are being served; try again later")
+            cause = f"as many runs of {client or 'this user'} are being served as {limits.allow('clients_runs')}"
+            raise RefusedError("runs", cause)
 
     def _refuse(self, hello: messages.Hello, reason: str) -> None:
         """Have nothing to do with a producer, whose journal stays where it is."""
@@ -194,7 +195,7 @@ class Registry:
             return False
         size = len(message.data) if isinstance(message, messages.Data) else 0
         if not self._guard.budget.queue(producer, size):
-            self._show_out(producer, "flood", "it sends more than it was told to")
+            self._show_out(producer, "flood", self._flood)
         elif isinstance(message, messages.Data):
             worker.inbox.put(commands.Piece(producer, message))
         elif isinstance(message, messages.Barrier):
@@ -204,6 +205,11 @@ class Registry:
             worker.inbox.put(commands.Left(producer))
             self._forget(producer)
         return True
+
+    @property
+    def _flood(self) -> str:
+        """Why who does not mind what it is told is refused."""
+        return f"it sends more than it was told to, and more than {self._guard.limits.allow('queued_bytes')}"
 
     def _forget(self, producer: bytes) -> None:
         """Nothing more comes from ``producer``."""
@@ -312,7 +318,8 @@ class Registry:
                 logger.warning(f"journals cannot be looked for: {exc}")
         for producer in self._guard.budget.stalled():
             if producer in self._of_producer:
-                self._show_out(producer, "stalled", "room was kept for a large event of which nothing came")
+                longer = f"nothing came of it for longer than {self._guard.limits.allow('stalled_seconds')}"
+                self._show_out(producer, "stalled", f"room was kept for a large event, and {longer}")
         for key, worker in list(self._workers.items()):
             if worker.finished.is_set():
                 self._remove(key, worker)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from lived_protocol import events
-from lived_protocol.errors import InvalidEventError, UnreadableError
+from lived_protocol.errors import BeyondBoundsError, InvalidEventError, UnreadableError
 from lived_protocol.frames import Piece
 from lived_protocol.records import Batch, Damaged
 
@@ -55,7 +55,7 @@ class Run:
     """One run, as far as it is applied.
 
     ``drain`` writes all that is due and waits for all jobs; False if the daemon has to leave first. ``parts`` has what
-    has arrived of artifacts.
+    has arrived of artifacts. ``limits`` are those that go at the moment.
     """
 
     def __init__(
@@ -68,10 +68,9 @@ class Run:
         fsync: bool,
         drain: Callable[[], bool],
         parts: Parts,
-        limits: Limits = OWN,
+        limits: Callable[[], Limits] = lambda: OWN,
     ) -> None:
         self._limits = limits
-        self._bounds = limits.bounds
         self._names: set[str] = set()
         self.state = RunState()
         self.output: Output | None = None
@@ -147,6 +146,9 @@ class Run:
                     self.output.execute(operation, feed.producer)
         except UnreadableError as exc:
             self._teller.say_once("journal", str(exc), feed.producer)
+        except BeyondBoundsError as exc:
+            more = f"an event is left out: {exc}, more than {self._limits().allow(exc.bound)}"
+            self._teller.say("journal", more, feed.producer)
         except InvalidEventError as exc:
             self._teller.say("journal", f"an event cannot be understood and is left out: {exc}", feed.producer)
         except OSError as exc:
@@ -199,7 +201,7 @@ class Run:
         if isinstance(body, Damaged):
             feed.reading.pass_over(body)
             return None
-        event = events.decode(body, self._bounds)
+        event = events.decode(body, self._limits().bounds)
         if isinstance(event, events.Open):
             return self._confined(event, feed)
         if not feed.believed:
@@ -207,8 +209,8 @@ class Run:
             if isinstance(event, events.Artifact) and confined != event:
                 self._teller.say_once(f"log_artifact {event.shown!r}", trust.NO_ARTIFACT, feed.producer)
             event = confined
-        if self._limits.names < NONE:
-            trust.check_names(event, self._names, self._limits)
+        if self._limits().names < NONE:
+            trust.check_names(event, self._names, self._limits())
         if not isinstance(event, events.Name):
             return event
         check(event)
@@ -375,8 +377,8 @@ class Run:
         Raises:
             RootError: something is in the way, which concerns all of the run, and not the event at hand alone.
         """
-        submit, say, pixels = self._jobs.submit, self._teller.say, self._limits.pixels
-        output = Output(self.state, self._cuts.checkpoint, self._fsync, submit, say, self._parts, pixels)
+        submit, say = self._jobs.submit, self._teller.say
+        output = Output(self.state, self._cuts.checkpoint, self._fsync, submit, say, self._parts, self._limits)
         try:
             output.tree.make_root()
             if not self._directory.lock():

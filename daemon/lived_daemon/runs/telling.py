@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from lived_protocol import messages
 
 from lived_daemon import logs
-from lived_daemon.limits import NONE
+from lived_daemon.limits import OWN, Limits
 from lived_daemon.metrics.meter import Meter
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.intake import Post
@@ -52,11 +52,11 @@ class Teller:
         post: Post,
         producers: Callable[[], Iterable[bytes]],
         meter: Meter,
-        most: int = NONE,
+        limits: Callable[[], Limits] = lambda: OWN,
     ) -> None:
         self.meter = meter
         self.faults = 0
-        self._most = most  # so many of them are said
+        self._limits = limits  # those that go at the moment
         #: Nothing is written before this time (monotonic seconds); 0 where the disk takes what it is given.
         self.blocked_until = 0.0
         self._run_id = run_id
@@ -69,10 +69,11 @@ class Teller:
         """A fault: in the log, and to the trainer (to every one of the run if it concerns none alone)."""
         self.faults += 1
         self.meter.fault(event)
-        if self.faults > self._most:
+        limits = self._limits()
+        if self.faults > limits.faults:
             return
-        if self.faults == self._most:
-            cause = f"{cause}; this is fault {self._most} of the run, and further ones are only counted"
+        if self.faults == limits.faults:
+            cause = f"{cause}; further ones of the run are only counted: as many are said as {limits.allow('faults')}"
         text = shown(f"run {self._run_id} in {self._directory.path}: {event}: {cause}")
         logger.warning(text, extra=logs.about(self._run_id, producer))
         fault = messages.Fault(time.time_ns(), self._run_id, shown(event), shown(cause), fatal=False)
@@ -82,7 +83,7 @@ class Teller:
     def say_once(self, event: str, cause: str, producer: bytes = b"") -> None:
         """As :meth:`say`, the first time that this is the cause."""
         if cause not in self._said:
-            if len(self._said) < self._most:
+            if len(self._said) < self._limits().faults:
                 self._said.add(cause)
             self.say(event, cause, producer)
 

@@ -92,6 +92,6 @@ def check_names(event: events.Event, known: set[str], limits: Limits) -> None:
         return
     if len(known) >= limits.names:
         raise InvalidEventError(
-            f"{str(event.name)[:80]!r} in step {event.step}: {limits.names} names are logged already"
+            f"{str(event.name)[:80]!r} in step {event.step}: as many names are logged as {limits.allow('names')}"
         )
     known.add(event.name)

@@ -23,6 +23,7 @@ from lived_protocol.records import Batch
 from lived_daemon import checkpoint, logs
 from lived_daemon.ingest import journals
 from lived_daemon.ingest.guard import Guard, RefusedError
+from lived_daemon.limits import Limits
 from lived_daemon.metrics.meter import Meter
 from lived_daemon.metrics.tally import Tally
 from lived_daemon.pool import Job, StoppedError
@@ -92,8 +93,7 @@ class Worker:
         self.opened: int = header["opened"]
         self.directory = directory
         self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
-        most = self._guard.limits.faults
-        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter, most)
+        self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter, self._limits)
         self.intake = Intake(home, post, self._teller.say, self._guard)
         self.finished = threading.Event()
         self.begun = time.monotonic()
@@ -106,14 +106,18 @@ class Worker:
             self._guard.budget,
         )
         parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync)
-        limits = self._guard.limits
-        self._run = Run(directory, self.intake, self._cuts, self._jobs, self._teller, fsync, self._drain, parts, limits)
+        intake, cuts, jobs, teller, limits = self.intake, self._cuts, self._jobs, self._teller, self._limits
+        self._run = Run(directory, intake, cuts, jobs, teller, fsync, self._drain, parts, limits)
         self._roll_call = RollCall(home, self.intake, self._run)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)
         self._next_tick = 0.0
         self._later: deque[commands.Command] = deque()
         self._closing: float | None = None
+
+    def _limits(self) -> Limits:
+        """Those that go now."""
+        return self._guard.limits
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 

@@ -24,13 +24,18 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF"}
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
+class TooManyPixelsError(ValueError):
+    """An image has more pixels than any may have."""
+
+
 def encode_image(name: str, form: str, info: Mapping[str, Any], data: bytes | memoryview, most: int = NONE) -> bytes:
     """The file of an :class:`lived_protocol.events.Image`; its format is that of the suffix of ``name``.
 
     It has ``most`` pixels; one of more is not decoded. What it may be where there is a limit is a format of the web.
 
     Raises:
-        ValueError: the pixels do not make an image or are too many, the form or suffix is unknown.
+        ValueError: the pixels do not make an image, the form or suffix is unknown.
+        TooManyPixelsError: there are more than ``most``.
         OSError: the bytes are no image, or the format has no place for such pixels; says what to convert to.
     """
     suffix = posixpath.splitext(name)[1]
@@ -53,7 +58,8 @@ def _plain_pixels(form: str, info: Mapping[str, Any], data: bytes | memoryview, 
     """The pixels as an array, if bytes are all that there is to them; else None.
 
     Raises:
-        ValueError: there are not as many bytes as there must be, or too many pixels.
+        ValueError: there are not as many bytes as there must be.
+        TooManyPixelsError: there are more than ``most``.
     """
     if form == "array":
         shape, known = info["shape"], info["dtype"] == "|u1"
@@ -94,7 +100,9 @@ def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview, most: 
             raise ValueError(f"an array of dtype {array.dtype} and shape {array.shape} is no image: {exc}") from exc
     if form == "pixels":
         width, height = info["size"]
-        _check_pixels(width, height, min(most, 8 * len(data)))  # memory is had for them before they are looked at
+        _check_pixels(width, height, most)
+        if width * height > 8 * len(data):  # memory is had for them before they are looked at
+            raise ValueError(f"{len(data)} bytes are not {width} times {height} pixels")
         image = Image.frombytes(info["mode"], (width, height), data)
         palette = info.get("palette")
         if palette is not None:
@@ -108,7 +116,7 @@ def _decode(form: str, info: Mapping[str, Any], data: bytes | memoryview, most: 
 
 def _check_pixels(width: int, height: int, most: int) -> None:
     if width * height > most:
-        raise ValueError(f"an image of {width} times {height} pixels, more than there may be ({most})")
+        raise TooManyPixelsError(f"an image of {width} times {height} pixels")
 
 
 def _open(data: bytes | memoryview, most: int) -> Image:

@@ -283,7 +283,7 @@ def _messages_recorded(log: Recorder) -> None:
     from lived_protocol import messages
 
     # The trainer is this user's, though it comes over TCP: artifacts, and a dvc.yaml elsewhere, are recorded as well.
-    guard.Guard.of = classmethod(lambda cls, _: cls())  # type: ignore[assignment]
+    guard.Guard.of = classmethod(lambda cls, *_: cls())  # type: ignore[assignment]
     post, greet, deliver = receiver.Outbox.post, Registry.hello, Registry.deliver
 
     def posted(self: Any, producer: bytes, message: Any) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from lived_daemon import cli, settings
+from lived_daemon import cli, limits, settings
 from lived_daemon.configuration import file, kinds, sources, writing
 from lived_daemon.configuration.sources import SettingsError, Sources
 
@@ -82,6 +83,14 @@ def test_the_first_file_that_is_there_counts_and_one_that_is_named_must_be_there
         ("listen: localhost\n", "1:9: listen: 'localhost' is not an address; use tcp://HOST:PORT"),
         ("home: [a]\n", "1:7: home: ['a'] is not a folder; use a path"),
         ("fsync: never\nfsync: never\n", "2:1: found duplicate key"),
+        ("limits:\n  depth: 481\n", "2:10: limits.depth: 481 is not allowed; use a whole number from 1 to 480"),
+        ("limits: {names: 0}\n", "1:17: limits.names: 0 is not a number; use a whole number, 1 or more, or none"),
+        ("limits:\n  pixels: yes\n", "2:11: limits.pixels: 'yes' is not a number; use a whole number, 1 or more, or"),
+        ("limits:\n  message_bytes: 4 KiB\n", "2:18: limits.message_bytes: '4 KiB' is not a size; use a size, as"),
+        ("limits:\n  nmes: 1\n", "2:3: there is no setting 'limits.nmes'; did you mean 'names' below `limits:`?"),
+        ("limits.names: 1\n", "1:1: there is no setting 'limits.names'; did you mean 'names' below `limits:`?"),
+        ("frame_bytes: 1\n", "1:1: there is no setting 'frame_bytes'; did you mean 'frame_bytes' below `limits:`?"),
+        ("limits: 5\n", "1:9: limits: not lines of `key: value` below it"),
         ("a: [1\n", "2:1: "),
         ("- a\n", "1:1: not lines of `key: value`"),
         ("a: \t- b: c: d\n", "1:"),
@@ -121,9 +130,42 @@ def test_every_setting_reads_what_it_shows_and_has_a_name_of_its_own() -> None:
         each.kind.read(each.shown)
         if each.default != "":
             assert each.kind.read(each.kind.show(each.default)) == each.default
+            assert each.of(settings.Settings()) == each.default
     names = [name for each in table for name in (each.key, each.variable, *each.flags)]
     assert len(set(names)) == len(names)
-    assert {each.field for each in table} <= {each.name for each in dataclasses.fields(settings.Settings)}
+
+
+def test_every_limit_is_a_setting_with_a_variable_of_its_own(home: Path) -> None:
+    """Below ``limits:`` in the file, and ``LIVED_LIMITS_`` in the environment; what is said of it is a sentence."""
+    found = {each.key: each for each in settings.table() if each.section == "limits"}
+    assert [each.name for each in found.values()] == [each.name for each in dataclasses.fields(limits.Limits)]
+    (home / "lived.yaml").write_text("limits:\n  names: 7\n  frame_bytes: 2 MiB\n  runs: 3\n")
+    read_now = read(home, LIVED_LIMITS_RUNS="4", LIVED_LIMITS_PIXELS="none")
+    changed = dataclasses.replace(limits.ANYBODY, names=7, frame_bytes=2 << 20, runs=4, pixels=limits.NONE)
+    assert read_now.settings.limits == changed
+    assert read_now.origins["limits.names"] == f"{home / 'lived.yaml'}:2"
+    assert (read_now.origins["limits.runs"], read_now.origins["limits.depth"]) == ("LIVED_LIMITS_RUNS", "default")
+    assert all(each.about.endswith(".") and not each.flags for each in found.values())
+    assert json.loads(lived("config", "show", "--json").stdout)["limits.frame_bytes"]["value"] == "2 MiB"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), (65536, 65536), ("64 KiB", 1 << 16), ("64KiB", 1 << 16), ("1.5 GiB", 3 << 29), ("none", kinds.NONE)],
+)
+def test_a_size_is_bytes_or_has_a_unit(text: object, size: int) -> None:
+    """And is written down in the largest unit that it is whole in."""
+    kind = kinds.size()
+    assert kind.read(text) == size
+    assert kind.read(kind.show(size)) == size
+    assert kinds.show_size(3 << 29) == "1536 MiB"
+
+
+@pytest.mark.parametrize("text", ["", "0", -1, "1 MB", "1 mib", "0.5", 0.5, True, None, [1], "1e3", "9" * 30, "²"])
+def test_what_is_no_size_is_refused_with_what_is(text: object) -> None:
+    """Units of a thousand would be taken for those of 1,024 by half of all readers."""
+    with pytest.raises(ValueError, match=r"use a size, as 64 KiB or 1\.5 GiB, or none"):
+        kinds.size().read(text)
 
 
 def test_init_writes_a_file_that_explains_every_setting_and_changes_none(home: Path) -> None:
@@ -132,8 +174,9 @@ def test_init_writes_a_file_that_explains_every_setting_and_changes_none(home: P
     text = (home / "lived.yaml").read_text()
     assert file.parse(text, "f") == {}
     for each in settings.table():
-        assert f"\n# {each.key}: " in text
-        text = text.replace(f"\n# {each.key}: ", f"\n{each.key}: ")
+        indent = "  " if each.section else ""
+        assert f"\n{indent}# {each.name}: " in text
+        text = text.replace(f"\n{indent}# {each.name}: ", f"\n{indent}{each.name}: ")
     assert file.parse(text, "f").keys() == {each.key for each in settings.table()}
     assert lived("config", "check", str(home / "lived.yaml")).stdout.endswith(
         f"0 of {len(settings.table())} settings are set\n"
@@ -149,6 +192,33 @@ def test_init_keeps_what_a_file_says_its_comments_too() -> None:
         "log_level": "error", "fsync": "never", "idle_seconds": None
     }  # fmt: skip
     assert writing.rendered(text, {}, "f") == text
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        "limits:\n",
+        "limits:  # ours\nfsync: never\n",
+        "limits:\n\n    # few\n    names: 7  # seven\nfsync: never\n",
+        "fsync: never\nlimits:\n  names: 7",
+    ],
+)
+def test_init_adds_what_a_section_does_not_mention_as_it_is_indented_there(earlier: str) -> None:
+    """What it says stays, what it does not is a comment that is right when its mark is taken away."""
+    text = writing.rendered(earlier, {}, "f")
+    assert file.parse(text, "f").keys() == file.parse(earlier, "f").keys()
+    assert [line for line in earlier.splitlines() if line and line not in text.splitlines()] == []
+    assert writing.rendered(text, {}, "f") == text
+    for each in settings.table():
+        text = re.sub(rf"^( *)# {each.name}: ", rf"\1{each.name}: ", text, count=1, flags=re.MULTILINE)
+    assert file.parse(text, "f").keys() == {each.key for each in settings.table()}
+
+
+def test_init_leaves_a_section_that_is_on_one_line() -> None:
+    """There is no place for comments in it."""
+    text = writing.rendered("limits: {names: 7}\n", {}, "f")
+    assert text.startswith("limits: {names: 7}\n\n# Where")
+    assert file.parse(text, "f").keys() == {"limits.names"}
 
 
 def test_init_leaves_a_file_that_it_does_not_understand(home: Path) -> None:

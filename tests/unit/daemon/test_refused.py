@@ -4,122 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from front_door import FrontDoor
-from lived_daemon.ingest.guard import Guard
-from lived_daemon.ingest.receiver import Outbox, Receiver
-from lived_daemon.limits import ANYBODY, Limits
-from lived_daemon.runs.registry import Registry
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages, places, values
 from lived_protocol.session import WINDOW
-
-PRODUCER, OTHER = b"p" * 16, b"o" * 16
-NOW = 10**18
-
-
-class Served:
-    """A daemon over TCP but its socket."""
-
-    def __init__(self, base: Path, limits: Limits) -> None:
-        self.base = base
-        self.door = Guard(limits, trusting=False)
-        self.outbox = Outbox()
-        self.front = FrontDoor(self.outbox.post)
-        self.registry = Registry(str(base / "home"), False, self.outbox.post, "tcp://127.0.0.1:1", guard=self.door)
-        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, guard=self.door)
-        self.posted: list[tuple[bytes, messages.Message]] = []
-
-    def tell(self, message: messages.Message | list[bytes], producer: bytes = PRODUCER) -> None:
-        """Hand in what ``producer`` says, if it is heard."""
-        parts = message if isinstance(message, list) else messages.encode(message)
-        if not self.door.is_refused(producer):
-            self.front.hand_in(self.receiver, producer, parts, "192.0.2.1")
-
-    def greet(self, producer: bytes = PRODUCER, journal: str = "", **more: Any) -> dict[str, Any]:
-        """Say hello, and be welcomed or not; what was said of the run."""
-        run = described(self.base / "runs" / producer[:1].decode()) | more
-        self.tell(messages.Hello(PROTOCOL_VERSION, __version__, producer, 0, journal, run), producer)
-        return run
-
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        """Go on until it is so."""
-        deadline = time.monotonic() + 60
-        while True:
-            self.registry.tick()
-            self.posted += self.outbox.take()
-            if condition():
-                return
-            assert time.monotonic() < deadline, f"not so after a minute: {what}; {self.posted}"
-            time.sleep(0.01)
-
-    def causes(self, producer: bytes = PRODUCER) -> list[str]:
-        """Why ``producer`` was refused."""
-        return [
-            each.cause
-            for who, each in self.posted
-            if who == producer and isinstance(each, messages.Fault) and each.fatal
-        ]
-
-    def faults(self) -> list[str]:
-        """What was said that could not be done."""
-        return [each.cause for _, each in self.posted if isinstance(each, messages.Fault) and not each.fatal]
-
-    def limits_told(self, producer: bytes = PRODUCER) -> list[int]:
-        """How far ``producer`` may send, as it was told."""
-        told = (messages.Welcome, messages.Acknowledge)
-        return [each.limit for who, each in self.posted if who == producer and isinstance(each, told)]
-
-    def answered(self, number: int, producer: bytes = PRODUCER) -> bool:
-        """Whether a barrier was."""
-        return (producer, messages.Answer(number)) in self.posted
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Makes such a daemon; its limits are those over TCP, but for those that are given."""
-    made: list[Served] = []
-
-    def make(**changes: Any) -> Served:
-        made.append(Served(tmp_path, replace(ANYBODY, **changes)))
-        return made[-1]
-
-    yield make
-    for served in made:
-        served.registry.close(20.0)
-        served.receiver.close()
-        served.outbox.close()
-
-
-def described(directory: Path) -> dict[str, Any]:
-    """The content of an Open event."""
-    return {
-        "run_id": "r", "directory": str(directory), "shown": "run", "cwd": str(directory.parent),
-        "dvc_file": str(directory / "dvc.yaml"), "dvcyaml": True, "report": None, "notebook": None, "resume": False,
-        "continues": False, "pid": 4194305, "host": "elsewhere", "umask": 0o022, "env": {}, "opened": NOW,
-        "save_dvc_exp": False, "cache_images": False, "exp_name": None, "exp_message": None,
-    }  # fmt: skip
-
-
-def stream(run: dict[str, Any], *logged: events.Event) -> bytes:
-    """What a trainer sends that logs that."""
-    return b"".join(frames.encode(events.encode(event)) for event in (events.Open(NOW, None, run), *logged))
-
-
-def metric(step: int, name: str = "a") -> events.Metric:
-    """A row."""
-    return events.Metric(NOW, step, name, events.METRIC_PLOT, float(step))
-
-
-def rows(served: Served, producer: bytes = PRODUCER, name: str = "a") -> int:
-    """How many rows have landed."""
-    path = served.base / "runs" / producer[:1].decode() / "plots" / "metrics" / f"{name}.tsv"
-    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
+from served_kit import NOW, OTHER, PRODUCER, Served, metric, rows, stream
 
 
 def hears(served: Served, producer: bytes = OTHER) -> None:
@@ -148,7 +40,8 @@ def test_a_hello_that_is_too_long_is_not_decoded(serve: Callable[..., Served]) -
     """As with all that stands in it."""
     served = serve(hello_bytes=5000)
     served.greet(more="x" * 6000)
-    served.until(lambda: served.causes() == ["a hello of more than 5000 bytes"], "it is told")
+    served.until(served.causes, "it is told")
+    assert "longer than limits.hello_bytes allows (5000 B)" in served.causes()[0]
     hears(served)
 
 
@@ -159,7 +52,7 @@ def test_an_event_that_is_announced_and_may_not_be_had(serve: Callable[..., Serv
     first = stream(run, metric(0))
     served.tell(messages.Data(0, first + frames.encode(bytes(7 << 20))[:1000]))
     served.until(served.causes, "it is refused")
-    assert "more than 6291456 (frame_bytes)" in served.causes()[0]
+    assert "larger than limits.frame_bytes allows (6 MiB)" in served.causes()[0]
     assert max(served.limits_told()) <= len(first) + WINDOW + 1000
     served.until(lambda: rows(served) == 1, "what came before is written")
     hears(served)
@@ -273,7 +166,7 @@ def test_faults_beyond_a_number_are_counted_and_not_said(serve: Callable[..., Se
     served.tell(messages.Data(0, data))
     served.until(lambda: rows(served) == 1, "the good one is there")
     assert len(served.faults()) == 10
-    assert "further ones are only counted" in served.faults()[-1]
+    assert "further ones of the run are only counted" in served.faults()[-1]
     worker = next(iter(served.registry._workers.values()))
     assert worker.status()["faults"] == 50
 
