@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from compare import html_elements, markdown_elements
 from harness import Scenario, environment, run
+from lived_daemon.report.page import ReportInputs, render_html, render_markdown
 from lived_daemon.writers.dvcyaml import DvcyamlEntries, render_dvcyaml
-from lived_daemon.writers.report import ReportInputs, render_html, render_markdown
 from ruamel.yaml import YAML
 
 

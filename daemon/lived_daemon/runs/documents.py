@@ -16,11 +16,12 @@ from typing import Any
 
 from lived_daemon.dvc import signals
 from lived_daemon.placing import PLACED
+from lived_daemon.report import page
 from lived_daemon.runs.operations import Due
 from lived_daemon.runs.state import Existing, RunState
 from lived_daemon.runs.trust import is_believed
 from lived_daemon.system import read_file
-from lived_daemon.writers import documents, dvcyaml, report
+from lived_daemon.writers import documents, dvcyaml
 from lived_daemon.writers.files import Tree, heals, replace_file
 from lived_daemon.writers.rows import FOLDER as METRICS_FOLDER
 from lived_daemon.writers.templates import HEATMAP, as_bars, place_beside
@@ -219,7 +220,7 @@ class ReportRequest:
     """Which report, and what is to be in it. ``notebook`` is where the report for a notebook goes."""
 
     mode: str
-    inputs: report.ReportInputs
+    inputs: page.ReportInputs
     notebook: str | None
 
 
@@ -233,7 +234,7 @@ def report_request(state: RunState) -> ReportRequest:
         else:
             curves[plot["name"]] = (plot["curve"], dict(plot["config"]))
     run = state.run
-    inputs = report.ReportInputs(run["directory"], curves, custom, run["cwd"] if is_believed(run) else None)
+    inputs = page.ReportInputs(run["directory"], curves, custom, run["cwd"] if is_believed(run) else None)
     return ReportRequest(run["report"], inputs, run["notebook"])
 
 
@@ -243,17 +244,17 @@ def _make_report(request: ReportRequest, tree: Tree, rewritten: Rewritten) -> li
         rewritten(path, content)
 
     if request.mode == "html":
-        made = report.render_html(request.inputs)
+        made = page.render_html(request.inputs)
         replace("report.html", made.text.encode())
     elif request.mode == "md":
         with tempfile.TemporaryDirectory(prefix="lived-report-") as scratch:
-            made = report.render_markdown(request.inputs, scratch)
+            made = page.render_markdown(request.inputs, scratch)
             for picture in made.pictures:
                 with open(os.path.join(scratch, picture), "rb") as file:
                     replace(picture, file.read())
         replace("report.md", made.text.encode())
     else:
-        made = report.render_notebook_markdown(request.inputs)
+        made = page.render_notebook_markdown(request.inputs)
         if request.notebook is not None:
             os.makedirs(os.path.dirname(request.notebook), mode=0o700, exist_ok=True)
             replace_file(request.notebook, made.text.encode(), 0o077, fsync=False)

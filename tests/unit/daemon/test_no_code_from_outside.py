@@ -16,8 +16,8 @@ import lived_protocol
 import pytest
 from lived_daemon import table
 from lived_daemon.logs import TextFormatter
+from lived_daemon.report.page import ReportInputs, render_html
 from lived_daemon.status import Status
-from lived_daemon.writers.report import ReportInputs, render_html
 
 _MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jinja2", "yaml", "code", "imp"}
 _CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "format_map", "load_module", "unsafe_load"}

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from lived_daemon.writers.report import Report, ReportInputs, render_html, render_markdown, render_notebook_markdown
+from lived_daemon.report.page import Report, ReportInputs, render_html, render_markdown, render_notebook_markdown
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

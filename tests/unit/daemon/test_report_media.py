@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 from lived import plot, plots
 from lived.media import Audio, Histogram, Html, Image, Media, Molecule, Object3D, Table, Video
-from lived_daemon.writers import report_media, report_svg
+from lived_daemon.report import media as report_media
+from lived_daemon.report import svg
+from lived_daemon.report.items import first_rows
+from lived_daemon.report.overlays import colour_of
+from lived_daemon.report.page import Report, ReportInputs, render_html
+from lived_daemon.report.scene import scene_of
 from lived_daemon.writers.media import KINDS, render_line
-from lived_daemon.writers.report import Report, ReportInputs, render_html
-from lived_daemon.writers.report_items import first_rows
-from lived_daemon.writers.report_overlays import colour_of
-from lived_daemon.writers.report_scene import scene_of
 from lived_protocol.values import pack, unpack
 from PIL import Image as Pillow
 
@@ -315,13 +316,11 @@ def test_values_that_cannot_be_drawn_do_no_harm(values: list[Any]) -> None:
     edges = list(range(len(values) + 1))
     words = list(map(str, values))
     for made in (
-        report_svg.plane(
-            [report_svg.Line("n", values, values, "lines+dots"), report_svg.Line("w", words, values)], "x", "y"
-        ),
-        report_svg.columns(edges, values, "x", "y"),
-        report_svg.columns(values, edges, "x", "y"),
-        report_svg.bars(words, values),
-        report_svg.grid(words, words, values, "x", "y"),
+        svg.plane([svg.Line("n", values, values, "lines+dots"), svg.Line("w", words, values)], "x", "y"),
+        svg.columns(edges, values, "x", "y"),
+        svg.columns(values, edges, "x", "y"),
+        svg.bars(words, values),
+        svg.grid(words, words, values, "x", "y"),
     ):
         assert not re.search(r"=\"[^\"]*(nan|inf)", made)
 

@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lived_daemon.writers import report_charts
-from lived_daemon.writers.report_files import RunFiles, text
-from lived_daemon.writers.report_overlays import label_filters, picture
-from lived_daemon.writers.report_scene import scene_of
+from lived_daemon.report import charts
+from lived_daemon.report.files import RunFiles, text
+from lived_daemon.report.overlays import label_filters, picture
+from lived_daemon.report.scene import scene_of
 
 __all__ = ["READ", "label_filters", "show"]
 
@@ -197,13 +197,13 @@ def _behind(source: str, at: int, token: str) -> int:
 
 _SHOW: dict[str, Callable[[str, Item, RunFiles], str]] = {
     "audio": _audio,
-    "chart": _chart(report_charts.chart),
-    "histogram": _chart(report_charts.histogram),
+    "chart": _chart(charts.chart),
+    "histogram": _chart(charts.histogram),
     "html": _html,
     "image": picture,
     "molecule": _scene,
     "object3D": _scene,
-    "plotly": _chart(report_charts.figure),
+    "plotly": _chart(charts.figure),
     "table": _table,
     "video": _video,
 }

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from lived_daemon.writers.report_files import RunFiles, text
+from lived_daemon.report.files import RunFiles, text
 
 __all__ = ["label_filters", "picture"]
 

@@ -11,8 +11,8 @@ import base64
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lived_daemon.writers.report_files import text
-from lived_daemon.writers.report_svg import Line, bars, columns, grid, plane
+from lived_daemon.report.files import text
+from lived_daemon.report.svg import Line, bars, columns, grid, plane
 
 __all__ = ["chart", "figure", "histogram"]
 

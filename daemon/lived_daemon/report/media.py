@@ -29,10 +29,10 @@ from dataclasses import dataclass
 from importlib.resources import files as resources
 from typing import Any
 
-from lived_daemon.writers.report_files import RunFiles, text
-from lived_daemon.writers.report_items import READ, label_filters, show
-from lived_daemon.writers.report_overlays import number
-from lived_daemon.writers.report_parts import files_below
+from lived_daemon.report.files import RunFiles, text
+from lived_daemon.report.items import READ, label_filters, show
+from lived_daemon.report.overlays import number
+from lived_daemon.report.parts import files_below
 
 __all__ = ["MediaPart", "media_part"]
 
@@ -80,13 +80,13 @@ def media_part(directory: str, refresh_seconds: int) -> MediaPart:
             complaints.append(f"{source}: {len(files.missing)} of its files are missing, {files.missing[0]!r} first")
     if not sections:
         return MediaPart((), frozenset(pictures), tuple(complaints))
-    head = f'<style>\n{_resource("report_media.css")}</style>\n{label_filters()}\n<div class="lived-media">'
-    foot = f'</div>\n<script data-seconds="{refresh_seconds}">\n{_resource("report_media.js")}</script>'
+    head = f'<style>\n{_resource("media.css")}</style>\n{label_filters()}\n<div class="lived-media">'
+    foot = f'</div>\n<script data-seconds="{refresh_seconds}">\n{_resource("media.js")}</script>'
     return MediaPart((head, *sections, foot), frozenset(pictures), tuple(complaints))
 
 
 def _resource(name: str) -> str:
-    return (resources("lived_daemon.writers") / name).read_text(encoding="utf-8")
+    return (resources("lived_daemon.report") / name).read_text(encoding="utf-8")
 
 
 def _lines(content: bytes) -> list[Line]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
-from lived_daemon.writers.report_overlays import colour_of
+from lived_daemon.report.overlays import colour_of
 
 __all__ = ["scene_of"]
 

@@ -22,8 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lived_daemon.writers.report_media import media_part
-from lived_daemon.writers.report_parts import Part, ReportInputs, files_below, parts_of
+from lived_daemon.report.media import media_part
+from lived_daemon.report.parts import Part, ReportInputs, files_below, parts_of
 
 __all__ = ["Report", "ReportInputs", "render_html", "render_markdown", "render_notebook_markdown"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from lived_daemon.writers.report_files import text
-from lived_daemon.writers.report_overlays import colour_of, number
+from lived_daemon.report.files import text
+from lived_daemon.report.overlays import colour_of, number
 
 __all__ = ["Line", "bars", "columns", "grid", "plane"]
 
