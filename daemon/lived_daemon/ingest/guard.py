@@ -82,12 +82,21 @@ class Guard:
         """Refuse ``producer`` for a ``reason`` (a word); what it is to be told, with the ``cause`` in a sentence."""
         with self._lock:
             self.refusals[reason] += 1
-            self._until[producer] = self._clock() + DEAF_SECONDS
-            self._until.move_to_end(producer)
-            while len(self._until) > MAX_REFUSED:
-                self._until.popitem(last=False)
+            self._keep(producer, self._clock() + DEAF_SECONDS)
         self.log(reason, f"{producer.hex()} is refused: {cause}")
         return messages.Fault(time.time_ns(), run_id, "refused", shown(cause), fatal=True)
+
+    def shun(self, other: bytes, refused: bytes) -> None:
+        """Hear ``other`` no more than ``refused``, which is the same client under another name."""
+        with self._lock:
+            if other != refused and (until := self._until.get(refused)) is not None:
+                self._keep(other, until)
+
+    def _keep(self, producer: bytes, until: float) -> None:
+        self._until[producer] = until
+        self._until.move_to_end(producer)
+        while len(self._until) > MAX_REFUSED:
+            self._until.popitem(last=False)
 
     def log(self, reason: str, text: str) -> None:
         """Log what a client has done, at most so often in a minute for each reason."""

@@ -168,6 +168,8 @@ def test_who_was_refused_is_heard_again_when_the_limits_change(serve: Callable[.
     big = plot("x" * 300_000)
     send(served, stream(served.greet(), big, metric(0)))
     served.until(served.causes, "it is refused")
+    served.until(lambda: all(worker.idle for worker in served.registry._workers.values()), "all of it is dealt with")
+    assert rows(served) == 0, "what was on its way behind it is not taken"
     served.door.change(served.door.limits)
     assert served.door.is_refused(b"p" * 16), "nothing has changed"
     served.door.change(replace(served.door.limits, frame_bytes=1 << 20))
