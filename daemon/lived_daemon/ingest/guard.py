@@ -18,6 +18,7 @@ from lived_protocol import messages
 from lived_daemon.ingest.budget import Budget
 from lived_daemon.limits import OWN, Limits, is_own, key_of
 from lived_daemon.shown import shown
+from lived_daemon.writers.staging import Staging
 
 logger = logging.getLogger("lived_daemon")
 
@@ -45,6 +46,7 @@ class Guard:
         self.limits = limits
         self.trusting = trusting
         self.budget = Budget(limits, clock)
+        self.staging = Staging(lambda: self.limits)
         #: How many producers were refused, by reason.
         self.refusals: Counter[str] = Counter()
         self._clock = clock

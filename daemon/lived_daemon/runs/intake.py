@@ -54,8 +54,8 @@ class Intake:
 
     # -- producers -----------------------------------------------------------------------------------------------------
 
-    def attach(self, hello: messages.Hello, believed: bool = True) -> Feed:
-        """A producer greets, for the first time or again; it is to be welcomed. Is it ``believed``?"""
+    def attach(self, hello: messages.Hello, believed: bool = True, client: str = "") -> Feed:
+        """A producer of ``client`` greets, for the first time or again; it is to be welcomed. Is it ``believed``?"""
         feed = self.feeds.get(hello.producer)
         if feed is None:
             position = self.positions.get(hello.producer.hex(), 0)
@@ -69,7 +69,7 @@ class Intake:
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
             self._skip(feed, feed.session.received, hello.first)
-        feed.refused = False
+        feed.refused, feed.client = False, client
         feed.end = hello.run.get(END, feed.end)
         feed.dropped = hello.run.get(DROPPED, feed.dropped)
         feed.lost = sorted(map(tuple, hello.run.get(LOST, [])))

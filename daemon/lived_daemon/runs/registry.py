@@ -121,7 +121,7 @@ class Registry:
             self._hellos[hello.producer] = hello
         if not self._guard.budget.queue(hello.producer, 0):
             raise RefusedError("flood", self._flood)
-        worker.inbox.put(commands.Attach(hello, believed))
+        worker.inbox.put(commands.Attach(hello, believed, client))
 
     def _check_room(self, hello: messages.Hello, client: str) -> None:
         """Return if another producer may come.

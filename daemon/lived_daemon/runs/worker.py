@@ -107,7 +107,7 @@ class Worker:
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
             self._guard.budget,
         )
-        parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync)
+        parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync, self._guard.staging)
         intake, cuts, jobs, teller, limits = self.intake, self._cuts, self._jobs, self._teller, self._limits
         self._run = Run(directory, intake, cuts, jobs, teller, fsync, self._drain, parts, limits)
         self._roll_call = RollCall(home, self.intake, self._run)
@@ -217,7 +217,7 @@ class Worker:
             self._end_job(command.job)
         elif isinstance(command, commands.Attach):
             self._guard.budget.taken(command.hello.producer, 0)
-            feed = self.intake.attach(command.hello, command.believed)
+            feed = self.intake.attach(command.hello, command.believed, command.client)
             self._cuts.changed = self._cuts.changed or feed.gone
             self._welcome(feed)
         elif isinstance(command, commands.Ask):
