@@ -11,6 +11,7 @@ from front_door import FrontDoor
 from lived_daemon.ingest.guard import Guard
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.limits import Limits
+from lived_daemon.metrics.tally import Tally
 from lived_daemon.runs.registry import Registry
 from lived_protocol import PROTOCOL_VERSION, __version__, events, frames, messages
 
@@ -26,8 +27,10 @@ class Served:
         self.door = Guard(limits, trusting=False)
         self.outbox = Outbox()
         self.front = FrontDoor(self.outbox.post)
-        self.registry = Registry(str(base / "home"), False, self.outbox.post, "tcp://127.0.0.1:1", guard=self.door)
-        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, guard=self.door)
+        self.tally = tally = Tally()
+        post, door = self.outbox.post, self.door
+        self.registry = Registry(str(base / "home"), False, post, "tcp://127.0.0.1:1", tally=tally, guard=door)
+        self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, tally=tally, guard=door)
         self.posted: list[tuple[bytes, messages.Message]] = []
 
     def tell(self, message: messages.Message | list[bytes], producer: bytes = PRODUCER) -> None:

@@ -120,6 +120,13 @@ class Limits:
     job_bytes: int = limit(
         kinds.size(_MIB), 4 * _GIB, _GIB, "What waits to be encoded, of all runs; those that have most of it wait."
     )
+    staged_bytes: int = limit(
+        kinds.size(_MIB),
+        NONE,
+        256 * _GIB,
+        "Content of artifacts of one client that is on its way into the results, below `runs` in the home; an artifact "
+        "that finds no room is left out.",
+    )
     log_lines: int = limit(
         kinds.count(), NONE, 20, "Refusals of one kind that are logged in a minute; further ones are only counted."
     )

@@ -141,6 +141,26 @@ def test_a_limit_that_is_raised_holds_at_once_for_a_trainer_that_goes_on(
     assert [path.name for path in tmp_path.rglob("run/plots/images/*")] == ["large.png"]
 
 
+def test_an_artifact_beyond_the_quota_is_left_out_and_rows_flow(
+    serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """The trainer hears which limit it was; what it logs besides lands, and a smaller artifact too."""
+    served = serve("fsync: never\n", LIVED_LIMITS_STAGED_BYTES="1 MiB")
+    trainer = start_trainer(LIVED_ENDPOINT=served.endpoint)
+    for name, size in (("large.bin", 3 << 20), ("small.bin", 1000)):
+        (tmp_path / "work" / name).write_bytes(bytes(size))
+    artifact = "live.log_artifact({name!r}, copy=True, cache=False); live.log_metric('loss', 1.0); live.next_step()"
+    trainer.do(f"{OPEN}; {artifact.format(name='large.bin')}; live.flush()")
+    (said,) = trainer.ask("[(fault.event, fault.cause) for fault in live.faults]")
+    assert said[0] == "log_artifact 'large.bin'"
+    assert "it is left out: more content of 127.0.0.1 would be on its way than limits.staged_bytes allows" in said[1]
+    trainer.do(f"{artifact.format(name='small.bin')}; live.end()")
+    run = tmp_path / "work" / "run"
+    assert [path.name for path in (run / "artifacts").iterdir()] == ["small.bin"]
+    assert len((run / "plots" / "metrics" / "loss.tsv").read_text(encoding="utf-8").splitlines()) == 3
+    eventually(lambda: not list(served.home.glob("runs/*/parts")), "nothing of it stays in the home")
+
+
 def test_all_that_a_daemon_says_is_json_where_that_is_asked_for(
     serve: Callable[..., Served], start_trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:

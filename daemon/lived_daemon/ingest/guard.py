@@ -18,6 +18,7 @@ from lived_protocol import messages
 from lived_daemon.ingest.budget import Budget
 from lived_daemon.limits import OWN, Limits, is_own, key_of
 from lived_daemon.shown import shown
+from lived_daemon.writers.staging import Staging
 
 logger = logging.getLogger("lived_daemon")
 
@@ -45,6 +46,7 @@ class Guard:
         self.limits = limits
         self.trusting = trusting
         self.budget = Budget(limits, clock)
+        self.staging = Staging(lambda: self.limits)
         #: How many producers were refused, by reason.
         self.refusals: Counter[str] = Counter()
         self._clock = clock
@@ -82,12 +84,21 @@ class Guard:
         """Refuse ``producer`` for a ``reason`` (a word); what it is to be told, with the ``cause`` in a sentence."""
         with self._lock:
             self.refusals[reason] += 1
-            self._until[producer] = self._clock() + DEAF_SECONDS
-            self._until.move_to_end(producer)
-            while len(self._until) > MAX_REFUSED:
-                self._until.popitem(last=False)
+            self._keep(producer, self._clock() + DEAF_SECONDS)
         self.log(reason, f"{producer.hex()} is refused: {cause}")
         return messages.Fault(time.time_ns(), run_id, "refused", shown(cause), fatal=True)
+
+    def shun(self, other: bytes, refused: bytes) -> None:
+        """Hear ``other`` no more than ``refused``, which is the same client under another name."""
+        with self._lock:
+            if other != refused and (until := self._until.get(refused)) is not None:
+                self._keep(other, until)
+
+    def _keep(self, producer: bytes, until: float) -> None:
+        self._until[producer] = until
+        self._until.move_to_end(producer)
+        while len(self._until) > MAX_REFUSED:
+            self._until.popitem(last=False)
 
     def log(self, reason: str, text: str) -> None:
         """Log what a client has done, at most so often in a minute for each reason."""

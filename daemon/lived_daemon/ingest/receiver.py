@@ -43,7 +43,7 @@ class Runs(Protocol):
     """What messages are handed to."""
 
     def hello(self, hello: messages.Hello, *, client: str = "", local: bool = False) -> None:
-        """A producer greets: whose key or address is ``client``, where that is known; ``local`` is this user's."""
+        """A producer greets, of a ``client`` with that name or address, where it is known; ``local`` is this user's."""
 
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """A producer's message; False if the producer is not known."""
@@ -203,16 +203,23 @@ class Receiver:
             self._check_size(received.parts)
             self._handle(door, received, messages.decode(received.parts))
         except RefusedError as exc:
-            self._show_out(door, route, exc.reason, str(exc))
+            self._show_out(door, received, exc.reason, str(exc))
         except (InvalidMessageError, ValueError) as exc:
-            self._show_out(door, route, "message", f"its message cannot be understood: {exc}")
+            self._show_out(door, received, "message", f"its message cannot be understood: {exc}")
         except OSError as exc:  # too many open files, say; who waits for an answer asks again
             self._refuse("busy")
             self._guard.log("later", f"a message from {route.hex()} cannot be dealt with now: {exc}")
 
-    def _show_out(self, door: Door, route: bytes, reason: str, cause: str) -> None:
+    def _show_out(self, door: Door, received: Received, reason: str, cause: str, producer: bytes | None = None) -> None:
+        """Refuse the connection by which something came, and the ``producer``, or whichever sits there: with keys, a
+        new connection has a new name."""
         self._refuse(reason)
+        route, user = received.route, received.user
         door.send(route, self._guard.refuse(route, reason, cause))
+        if producer is None and user is not None:
+            producer = self._seats.at(route, user)
+        if producer is not None:
+            self._guard.shun(producer, route)
 
     def _check_size(self, parts: list[bytes]) -> None:
         """Return if the message in ``parts`` is worth decoding.
@@ -259,9 +266,21 @@ class Receiver:
                 self._turn_away(door, received.route, access.EVENT, refusal, run_id)
                 return
             hello = hello._replace(journal="")  # a path of this machine is not for somebody elsewhere to name
-            client = received.user
-        self._runs.hello(hello, client=client, local=door.local)
+            if self._guard.is_refused(hello.producer):
+                self._guard.shun(received.route, hello.producer)
+                return
+            client = self._name_of(received.user)
+        try:
+            self._runs.hello(hello, client=client, local=door.local)
+        except RefusedError as exc:
+            self._show_out(door, received, exc.reason, str(exc), hello.producer)
+            return
         self._seats.take(hello, door, received.route, received.user)
+
+    def _name_of(self, user: str) -> str:
+        """What the client with that public key is called."""
+        client = self._clients.client(user) if self._clients is not None else None
+        return user if client is None else client.name
 
     def _turn_away(self, door: Door, route: bytes, event: str, cause: str, run_id: str = "") -> None:
         self._refuse(event)
@@ -288,7 +307,7 @@ class Receiver:
             content = {"error": refusal}
         else:
             self.stop_asked |= control.question == "stop"
-            content = self._fresh_status()
+            content = self._shown_to(received.user, self._fresh_status())
         door.send(received.route, messages.Reply(content))
 
     def _was_just_answered(self, route: bytes) -> bool:
@@ -307,6 +326,13 @@ class Receiver:
         if self._answer_kept is None or now - self._answer_kept[0] >= self._guard.limits.status_seconds:
             self._answer_kept = now, self._status()
         return self._answer_kept[1]
+
+    def _shown_to(self, user: str | None, content: dict[str, Any]) -> dict[str, Any]:
+        """``content`` without the runs of projects that the client ``user`` has nothing to do with."""
+        client = self._clients.client(user) if self._clients is not None and user is not None else None
+        if client is None or client.admin:
+            return content
+        return {**content, "runs": [run for run in content["runs"] if client.may(str(run.get("project", "")))]}
 
     def _no_stop(self, user: str | None) -> str:
         """Why the client ``user`` may not stop the daemon; empty if it may."""

@@ -16,6 +16,8 @@ class Attach(NamedTuple):
     hello: messages.Hello
     #: Whether its word is taken for what is where on this machine.
     believed: bool = True
+    #: The name of its key, or its address over TCP.
+    client: str = ""
 
 
 class Piece(NamedTuple):

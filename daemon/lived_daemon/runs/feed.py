@@ -50,6 +50,10 @@ class Feed:
     rank: Rank | None = None
     held: bool = False
     believed: bool = True
+    #: The name of its key, or its address over TCP.
+    client: str = ""
+    #: Whether nothing more of it is taken until it greets again.
+    refused: bool = False
     damages: int = 0
     since: float = field(default_factory=time.monotonic)
 

@@ -54,8 +54,8 @@ class Intake:
 
     # -- producers -----------------------------------------------------------------------------------------------------
 
-    def attach(self, hello: messages.Hello, believed: bool = True) -> Feed:
-        """A producer greets, for the first time or again; it is to be welcomed. Is it ``believed``?"""
+    def attach(self, hello: messages.Hello, believed: bool = True, client: str = "") -> Feed:
+        """A producer of ``client`` greets, for the first time or again; it is to be welcomed. Is it ``believed``?"""
         feed = self.feeds.get(hello.producer)
         if feed is None:
             position = self.positions.get(hello.producer.hex(), 0)
@@ -69,6 +69,7 @@ class Intake:
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
             self._skip(feed, feed.session.received, hello.first)
+        feed.refused, feed.client = False, client
         feed.end = hello.run.get(END, feed.end)
         feed.dropped = hello.run.get(DROPPED, feed.dropped)
         feed.lost = sorted(map(tuple, hello.run.get(LOST, [])))
@@ -141,10 +142,21 @@ class Intake:
     # -- pieces --------------------------------------------------------------------------------------------------------
 
     def take(self, producer: bytes, data: messages.Data) -> Feed | None:
-        """Take a piece of a producer's journal; the feed, if the producer has to be welcomed again to fill a gap."""
+        """Take a piece of a producer's journal; the feed, if the producer has to be welcomed again to fill a gap.
+
+        Raises:
+            RefusedError: it is more than there may be; what is on its way behind it is not taken either.
+        """
         feed = self.feeds.get(producer)
-        if feed is None:
+        if feed is None or feed.refused:
             return None
+        try:
+            return self._take(feed, data)
+        except RefusedError:
+            feed.refused = True
+            raise
+
+    def _take(self, feed: Feed, data: messages.Data) -> Feed | None:
         self._check_credit(feed, data)
         try:
             self._accept(feed, data.position, data.data)

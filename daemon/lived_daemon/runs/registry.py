@@ -69,7 +69,7 @@ class Registry:
         self._workers: dict[str, Worker] = {}
         self._of_producer: dict[bytes, Worker] = {}
         self._hellos: dict[bytes, messages.Hello] = {}
-        self._clients: dict[Worker, str] = {}  # from which address its first producer came
+        self._clients: dict[Worker, str] = {}  # whose key or address its first producer came with
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
@@ -121,7 +121,7 @@ class Registry:
             self._hellos[hello.producer] = hello
         if not self._guard.budget.queue(hello.producer, 0):
             raise RefusedError("flood", self._flood)
-        worker.inbox.put(commands.Attach(hello, believed))
+        worker.inbox.put(commands.Attach(hello, believed, client))
 
     def _check_room(self, hello: messages.Hello, client: str) -> None:
         """Return if another producer may come.
@@ -142,6 +142,7 @@ class Registry:
 
     def _refuse(self, hello: messages.Hello, reason: str) -> None:
         """Have nothing to do with a producer, whose journal stays where it is."""
+        self._tally.add("refused_messages", 1, "directory")
         if reason not in self._refused:
             self._refused.add(reason)
             logger.warning(f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
@@ -220,6 +221,7 @@ class Registry:
     def _show_out(self, producer: bytes, reason: str, cause: str) -> None:
         """Refuse ``producer``; what it has sent is written, and its run goes on without it."""
         worker = self._of_producer[producer]
+        self._tally.add("refused_messages", 1, reason)
         self._post(producer, self._guard.refuse(producer, reason, cause, worker.run_id))
         worker.inbox.put(commands.Left(producer))
         self._forget(producer)

@@ -37,6 +37,7 @@ from lived_daemon.runs.telling import Teller
 from lived_daemon.writers.files import RootError, UnsafePathError
 from lived_daemon.writers.parts import Parts
 from lived_daemon.writers.rows import existing_lengths
+from lived_daemon.writers.staging import NoRoomError
 
 logger = logging.getLogger("lived_daemon")
 
@@ -182,12 +183,23 @@ class Run:
         if key not in self.state.arriving:
             return
         if isinstance(event, events.Piece):
-            self.output.parts.write(key, event.file, event.offset, event.data)
+            try:
+                self.output.parts.write(key, event.file, event.offset, event.data, feed.client)
+            except NoRoomError:
+                self._leave_out(key, feed)
             return
         store = arriving.complete(self.state, event.artifact, feed.producer, event.entries)
         if store is not None:
             self._execute([store], feed.producer)
             self.output.parts.finished(key)
+
+    def _leave_out(self, key: str, feed: Feed) -> None:
+        """There is no room for the content ``key``: what has come of it goes with the next checkpoint."""
+        missing = self.state.arriving.pop(key)
+        self._parts.finished(key)
+        allowed = self._limits().allow("staged_bytes")
+        cause = f"it is left out: more content of {feed.client or 'this user'} would be on its way than {allowed}"
+        self._teller.say(f"log_artifact {missing['shown']!r}", cause, feed.producer)
 
     def _read(self, feed: Feed, body: Piece | Damaged) -> events.Event | None:
         """The event in ``body``, or None where it only says how others are read; no more than its producer may say.
@@ -510,7 +522,8 @@ class Run:
         self.state.conclude(self.state.step)
         if not self._finish(save=False):
             return
-        for missing in self.state.arriving.values():
+        for key, missing in self.state.arriving.items():
+            self._parts.finished(key)
             self._teller.say(f"log_artifact {missing['shown']!r}", "its content has not come; it is left out", b"")
         self.state.arriving.clear()
         self.state.crashed, self.state.ended = crashed, not crashed

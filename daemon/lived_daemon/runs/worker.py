@@ -17,7 +17,8 @@ import time
 from collections import deque
 from typing import Any
 
-from lived_protocol import places
+from lived_protocol import places, projects
+from lived_protocol.errors import InvalidNameError
 from lived_protocol.records import Batch
 
 from lived_daemon import checkpoint, logs
@@ -88,6 +89,7 @@ class Worker:
         self.offences: deque[tuple[bytes, str, str]] = deque()
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
+        self._project = _project_of(header)
         self.pid: int = header["pid"]
         self.host: str = header["host"]
         self.opened: int = header["opened"]
@@ -105,7 +107,7 @@ class Worker:
             lambda job, error: self.inbox.put(commands.Trouble(job, error)),
             self._guard.budget,
         )
-        parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync)
+        parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync, self._guard.staging)
         intake, cuts, jobs, teller, limits = self.intake, self._cuts, self._jobs, self._teller, self._limits
         self._run = Run(directory, intake, cuts, jobs, teller, fsync, self._drain, parts, limits)
         self._roll_call = RollCall(home, self.intake, self._run)
@@ -215,7 +217,7 @@ class Worker:
             self._end_job(command.job)
         elif isinstance(command, commands.Attach):
             self._guard.budget.taken(command.hello.producer, 0)
-            feed = self.intake.attach(command.hello, command.believed)
+            feed = self.intake.attach(command.hello, command.believed, command.client)
             self._cuts.changed = self._cuts.changed or feed.gone
             self._welcome(feed)
         elif isinstance(command, commands.Ask):
@@ -466,6 +468,7 @@ class Worker:
         return {
             "id": self.run_id,
             "directory": self.directory.path,
+            "project": self._project,
             "state": state,
             "step": run.step,
             "producers": [feed.status() for feed in feeds],
@@ -490,6 +493,14 @@ class Worker:
         if self._run.output is not None and self._drain():
             self._cuts.abandon()
             self._take_cut(self._cuts.reached() if over else [])
+
+
+def _project_of(header: dict[str, Any]) -> str:
+    """The project that a run says it is of; empty where that can be none, which matters only where there are keys."""
+    try:
+        return projects.project_of(header)
+    except InvalidNameError:
+        return ""
 
 
 def _take_off(feed: Feed, count: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from lived_protocol import contents
 
 from lived_daemon.writers.files import sync_above, sync_file
+from lived_daemon.writers.staging import Staging
 
 _CHUNK = 1 << 20
 
@@ -28,10 +29,11 @@ class DamagedContentError(ValueError):
 class Parts:
     """The contents of one run, in ``folder``; ``fsync`` has them on the disk before a checkpoint speaks of them.
 
-    One is known by its ``key``, any text.
+    One is known by its ``key``, any text. ``staging`` counts how much there is of each client.
     """
 
-    def __init__(self, folder: str, fsync: bool) -> None:
+    def __init__(self, folder: str, fsync: bool, staging: Staging | None = None) -> None:
+        self._staging = Staging() if staging is None else staging
         self._folder = folder
         self._fsync = fsync
         self._unsynced: set[str] = set()
@@ -43,16 +45,20 @@ class Parts:
         """Where the content ``key`` is."""
         return os.path.join(self._folder, hashlib.sha256(key.encode()).hexdigest()[:24])
 
-    def write(self, key: str, file: str, offset: int, data: bytes) -> None:
-        """Put ``data`` into its place; ``file`` is a name, or empty for a content that is one file.
+    def write(self, key: str, file: str, offset: int, data: bytes, client: str = "") -> None:
+        """Put ``data`` of ``client`` into its place; ``file`` is a name, or empty for a content that is one file.
 
         Raises:
             OSError: the disk does not take it.
+            NoRoomError: the client has as much on its way as it may have.
         """
         path = self._inside(key, file)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            growth = offset + len(data) - os.fstat(fd).st_size
+            if growth > 0:
+                self._staging.grow(self.path(key), client, growth)
             view = memoryview(data)
             while view:
                 done = os.pwrite(fd, view, offset)
@@ -103,12 +109,14 @@ class Parts:
         self._marked = set()
 
     def keep(self, keys: Iterable[str]) -> None:
-        """Remove everything but ``keys``."""
+        """Remove everything but ``keys``, and know how much that is."""
         kept = {self.path(key) for key in keys}
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._folder):
                 if (path := os.path.join(self._folder, name)) not in kept:
                     self._remove(path)
+                else:
+                    self._staging.found(path, _size_of(path))
 
     def _remove(self, path: str) -> None:
         gone = {each for each in self._unsynced | self._placed if each == path or each.startswith(f"{path}/")}
@@ -119,6 +127,7 @@ class Parts:
         else:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        self._staging.removed(path)
         with contextlib.suppress(OSError):  # others are in it
             os.rmdir(self._folder)
 
@@ -135,6 +144,13 @@ class Parts:
                     sync_above(path)
                     self._placed.add(path)
             self._unsynced.discard(path)
+
+
+def _size_of(path: str) -> int:
+    """Bytes of the file or of all files below the folder ``path``."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
 
 
 def _digest_of(path: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ import zmq
 from lived_daemon.ingest.guard import Guard
 from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.limits import ANYBODY, OWN, Limits
-from lived_protocol import events, frames, messages, values
+from lived_protocol import contents, events, frames, messages, values
 from served_kit import NOW, Served, metric, rows, stream
 
 #: What is told to nobody: a connection is closed, or there is only less of something, or later.
@@ -73,6 +73,21 @@ def stalls(served: Served) -> None:
     served.tell(messages.Data(0, stream(served.greet()) + frames.encode(bytes(5 << 20))[:100]))
 
 
+def logs_artifacts(served: Served) -> None:
+    """Three, of a MiB and more, of 100 KiB, and one that is small; rows before, between and behind their pieces."""
+    sizes = {"0-a": (1 << 20) + 1, "1-b": 100_000, "2-c": 10}
+    logged: list[events.Event] = []
+    for step, (name, size) in enumerate(sizes.items()):
+        logged.append(events.Artifact(NOW, step, f"/elsewhere/{name}", name, f"/j/files/{name}", {}, True, False))
+        for at in range(0, size, 200_000):
+            data = bytes(min(200_000, size - at))
+            logged += [metric(len(logged)), events.Piece(NOW, None, name, "", at, data)]
+        made = contents.hasher()
+        made.update(bytes(size))
+        logged.append(events.Content(NOW, None, name, [["", 0o100644, size, made.hexdigest()]]))
+    send(served, stream(served.greet(), *logged, metric(len(logged))))
+
+
 #: A value of the limit, and who goes beyond it.
 BEYOND: dict[str, tuple[float, Callable[[Served], None]]] = {
     "hello_bytes": (2000, greets_long),
@@ -92,6 +107,7 @@ BEYOND: dict[str, tuple[float, Callable[[Served], None]]] = {
     "clients_runs": (2, greet_many),
     "queued_bytes": (1 << 20, floods),
     "stalled_seconds": (0.1, stalls),
+    "staged_bytes": (1 << 20, logs_artifacts),
 }
 
 
@@ -168,11 +184,28 @@ def test_who_was_refused_is_heard_again_when_the_limits_change(serve: Callable[.
     big = plot("x" * 300_000)
     send(served, stream(served.greet(), big, metric(0)))
     served.until(served.causes, "it is refused")
+    served.until(lambda: all(worker.idle for worker in served.registry._workers.values()), "all of it is dealt with")
+    assert rows(served) == 0, "what was on its way behind it is not taken"
     served.door.change(served.door.limits)
     assert served.door.is_refused(b"p" * 16), "nothing has changed"
     served.door.change(replace(served.door.limits, frame_bytes=1 << 20))
     send(served, stream(served.greet(), big, metric(0)))
     served.until(lambda: rows(served) == 1, "its row is there")
+
+
+def test_an_artifact_for_which_there_is_no_room_costs_itself_alone(serve: Callable[..., Served]) -> None:
+    """Rows before and behind it flow, a smaller one finds room, and nothing of it stays."""
+    served = serve(staged_bytes=1 << 20)
+    logs_artifacts(served)
+    served.until(lambda: rows(served) == 9, "all rows are there")
+    folder = served.base / "runs" / "p" / "artifacts"
+    served.until((folder / "2-c").exists, "the last artifact is there")
+    served.until(lambda: not list(served.base.glob("home/runs/*/parts")), "what came of the others is gone")
+    assert served.door.staging.of("192.0.2.1") == 0
+    assert not (folder / "0-a").exists()
+    assert served.faults()[0].startswith("it is left out: more content of 192.0.2.1 would be on its way than limits.st")
+    events_said = [each.event for _, each in served.posted if isinstance(each, messages.Fault)]
+    assert events_said[0] == "log_artifact '0-a'"
 
 
 def test_a_connection_by_which_a_longer_message_comes_is_closed(tmp_path: Path) -> None:

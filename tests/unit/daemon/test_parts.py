@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lived_daemon.limits import OWN
 from lived_daemon.writers.parts import DamagedContentError, Parts
+from lived_daemon.writers.staging import NoRoomError, Staging
 from lived_protocol import contents
 
 FOLDER, FILE = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o644
@@ -67,6 +70,35 @@ def test_what_no_checkpoint_speaks_of_goes(parts: Parts) -> None:
         parts.write(key, "a", 0, b"x")
     parts.keep(["p/1"])
     assert [Path(parts.path(key)).exists() for key in ("p/0", "p/1")] == [False, True]
+
+
+def test_what_there_is_of_a_client_counts_until_it_is_removed(tmp_path: Path) -> None:
+    """Repeats and holes cost what the files are long; other clients have room of their own; nothing half is written."""
+    limits = replace(OWN, staged_bytes=10)
+    staging = Staging(lambda: limits)
+    one, two = (Parts(str(tmp_path / name / "parts"), fsync=False, staging=staging) for name in ("one", "two"))
+    for _ in range(2):
+        one.write("p/0", "a", 2, b"xy", "alice")
+    two.write("p/0", "", 0, b"xyz", "alice")
+    two.write("q/0", "", 0, bytes(10), "bob")
+    assert (staging.of("alice"), staging.of("bob")) == (7, 10)
+    with pytest.raises(NoRoomError):
+        one.write("p/1", "b", 3, b"x", "alice")
+    assert Path(one.path("p/1"), "b").stat().st_size == 0
+    one.write("p/1", "b", 2, b"x", "alice")
+    two.finished("p/0")
+    two.mark()
+    two.sweep()
+    assert staging.of("alice") == 7
+    again = Staging(lambda: limits)
+    parts = Parts(str(tmp_path / "one" / "parts"), fsync=False, staging=again)
+    parts.keep(["p/0"])
+    with pytest.raises(NoRoomError):
+        parts.write("p/0", "a", 4, bytes(7), "alice")
+    parts.write("p/0", "a", 4, bytes(6), "alice")
+    assert again.of("alice") == 10, "also what was there before the daemon began"
+    parts.keep(())
+    assert again.of("alice") == 0
 
 
 def test_with_fsync_all_that_was_written_is_on_the_disk_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 from lived_daemon import keys
+from lived_daemon.ingest.doors import Door, Received
+from lived_daemon.ingest.guard import DEAF_SECONDS, Guard, RefusedError
 from lived_daemon.ingest.receiver import Guarded, Outbox, Receiver
+from lived_daemon.limits import ANYBODY
 from lived_protocol import PROTOCOL_VERSION, __version__, messages
 
 
@@ -19,9 +23,14 @@ class Runs:
 
     def __init__(self) -> None:
         self.heard: list[object] = []
+        self.clients: list[str] = []
+        self.full = False
 
-    def hello(self, hello: messages.Hello, **_: object) -> None:
+    def hello(self, hello: messages.Hello, *, client: str = "", local: bool = False) -> None:
+        if self.full:
+            raise RefusedError("runs", "there are too many")
         self.heard.append(hello)
+        self.clients.append(client)
 
     def deliver(self, producer: bytes, message: messages.Message) -> bool:
         self.heard.append((producer, message))
@@ -41,11 +50,19 @@ class House:
         self.local = f"ipc://{folder}/s"
         self.runs, self.outbox = Runs(), Outbox()
         guarded = Guarded(server, self.local, str(folder / "owners"))
-        self.receiver = Receiver("tcp://127.0.0.1:*", self.outbox, self.runs, dict, guarded)
+        self.now = 0.0
+        self.status: dict[str, Any] = {"daemon": {}, "runs": []}
+        self.guard = Guard(replace(ANYBODY, status_seconds=0.0), trusting=False, clock=lambda: self.now)
+        self.receiver = Receiver(
+            "tcp://127.0.0.1:*", self.outbox, self.runs, lambda: self.status, guarded, guard=self.guard
+        )
+        #: What has come through the door, heard or not.
+        self.read: list[list[bytes]] = []
+        self._note_reading(self.receiver._doors[0])
         self._context = zmq.Context()
         self._sockets: list[zmq.Socket[Any]] = []
 
-    def knock(self, name: str | None, identity: bytes = b"") -> zmq.Socket[Any]:
+    def knock(self, name: str | None, identity: bytes = b"", **fields: object) -> zmq.Socket[Any]:
         """A connection with the key of the client ``name``; without one, on this machine."""
         socket = self._context.socket(zmq.DEALER)
         self._sockets.append(socket)
@@ -55,7 +72,7 @@ class House:
         if name is not None:
             file = Path(self.folder, f"{name}.key")
             if not file.exists():
-                keys.make_client(self.folder, name, None, {})
+                keys.make_client(self.folder, name, None, fields)
             own = keys.of_client({"LIVED_KEY_FILE": str(file)})
             assert own is not None
             socket.curve_secretkey = own.secret.reveal().encode()
@@ -63,6 +80,16 @@ class House:
             socket.curve_serverkey = own.server.encode()
         socket.connect(self.local if name is None else self.receiver.address)
         return socket
+
+    def _note_reading(self, door: Door) -> None:
+        receive = door.receive
+
+        def noted() -> Received:
+            received = receive()
+            self.read.append(received.parts)
+            return received
+
+        door.receive = noted  # type: ignore[method-assign]
 
     def watch(self, socket: zmq.Socket[Any]) -> zmq.Socket[Any]:
         """A socket that hears when the daemon has let ``socket`` in."""
@@ -142,3 +169,72 @@ def test_nobody_takes_the_connection_of_another_over(house: House) -> None:
     laptop.send_multipart(messages.encode(messages.Data(0, b"right")))
     house.turn_until(lambda: len(house.runs.heard) == 3)
     assert house.runs.heard[2] == (b"p" * 16, messages.Data(0, b"right"))
+
+
+def said(house: House, socket: zmq.Socket[Any]) -> messages.Message:
+    """The next that is sent to ``socket``."""
+    house.turn_until(lambda: socket.poll(0))
+    return messages.decode(socket.recv_multipart())
+
+
+def is_heard(house: House, socket: zmq.Socket[Any], parts: list[bytes]) -> bool:
+    """Whether ``parts`` reach a run, or are answered."""
+    before, read = len(house.runs.heard), len(house.read)
+    socket.send_multipart(parts)
+    house.turn_until(lambda: len(house.read) > read)
+    assert house.read[read:] == [parts]
+    return len(house.runs.heard) > before or bool(socket.poll(100))
+
+
+@pytest.mark.parametrize("offence", ["full", "nonsense", "by its run"])
+def test_who_is_refused_is_not_heard_by_a_new_connection_either(house: House, offence: str) -> None:
+    """Without keys a connection has the producer's name; with keys it is another one each time it connects."""
+    first = house.knock("laptop")
+    if offence == "full":
+        house.runs.full = True
+        first.send_multipart(hello(b"p" * 16))
+        assert isinstance(said(house, first), messages.Fault)
+        house.runs.full = False
+    else:
+        first.send_multipart(hello(b"p" * 16))
+        house.turn_until(lambda: house.runs.heard)
+        if offence == "nonsense":
+            first.send_multipart([b"?"])
+            assert isinstance(said(house, first), messages.Fault)
+        else:
+            house.guard.refuse(b"p" * 16, "frame", "its frame is too large")
+    again = house.knock("laptop")
+    assert not is_heard(house, again, hello(b"p" * 16))
+    assert not is_heard(house, again, messages.encode(messages.Data(0, b"more")))
+    assert not is_heard(house, first, hello(b"p" * 16))
+    assert is_heard(house, house.knock("laptop"), hello(b"q" * 16)), "another of the same client is"
+    house.now = DEAF_SECONDS + 1
+    assert is_heard(house, again, hello(b"p" * 16))
+
+
+def test_a_client_is_called_by_the_name_of_its_key(house: House) -> None:
+    """Not by 40 letters and signs that nobody knows, in what is said of it."""
+    house.knock("laptop").send_multipart(hello(b"p" * 16))
+    house.turn_until(lambda: house.runs.heard)
+    assert house.runs.clients == ["laptop"]
+
+
+def test_a_client_is_shown_the_runs_of_its_own_projects_alone(house: House) -> None:
+    """An administrator and whoever is on the machine see all; so does a client that is bound to none."""
+    runs = [{"id": project, "project": project} for project in ("vision", "nlp-large", "secret")] + [{"id": "older"}]
+    house.status = {"daemon": {"pid": 1}, "runs": runs}
+
+    def shown(name: str | None, **fields: object) -> list[str]:
+        socket = house.knock(name, b"" if name else b"i" * 16, **fields)
+        socket.send_multipart(messages.encode(messages.Control("status")))
+        reply = said(house, socket)
+        assert isinstance(reply, messages.Reply)
+        assert reply.content["daemon"] == {"pid": 1}
+        return [run["id"] for run in reply.content["runs"]]
+
+    everything = [run["id"] for run in runs]
+    assert shown("bound", projects=["vision", "nlp-*"]) == ["vision", "nlp-large"]
+    assert shown("none", projects=[]) == []
+    assert shown("boss", projects=["vision"], admin=True) == everything
+    assert shown("anybody") == everything
+    assert shown(None) == everything

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,20 @@ def test_who_sends_on_without_credit(serve: Callable[..., Served]) -> None:
     assert set(served.door.refusals) <= {"flood", "credit"}
     assert served.door.budget.queued <= 2 * WINDOW
     hears(served)
+
+
+def test_whoever_is_shown_out_is_counted_for_those_who_watch(serve: Callable[..., Served]) -> None:
+    """Also who is found out only by its run, or by the time that has passed."""
+    served = serve(frame_bytes=1 << 20, large_bytes=6 << 20, stalled_seconds=0.2)
+    run = served.greet()
+    served.tell(messages.Data(0, stream(run) + frames.encode(bytes(2 << 20))[:1000]))
+    served.until(served.causes, "it is refused")
+    served.door.change(replace(served.door.limits, frame_bytes=8 << 20))
+    served.tell(messages.Data(0, stream(served.greet(OTHER, run_id="o")) + frames.encode(bytes(5 << 20))[:100]), OTHER)
+    served.until(lambda: served.causes(OTHER), "it stalls")
+    served.tell([b"?"], b"x" * 16)
+    assert served.tally.counts()["refused_messages"] == {"frame": 1, "stalled": 1, "message": 1}
+    assert served.door.refusals == {"frame": 1, "stalled": 1, "message": 1}
 
 
 def test_a_client_that_greets_and_asks_without_end(serve: Callable[..., Served]) -> None:
@@ -270,3 +285,20 @@ def test_values_that_would_fill_memory_cost_their_event(serve: Callable[..., Ser
     served.until(lambda: served.answered(1), "it is answered")
     assert rows(served) == 1
     assert len(served.faults()) == 3
+
+
+def test_a_run_is_known_with_its_project_while_it_is_served_and_later(serve: Callable[..., Served]) -> None:
+    """So that who is bound to projects can be shown its own; what can be no project is nobody's."""
+    served = serve()
+    for letter, more in (("a", {"project": "vision"}), ("b", {}), ("c", {"project": "a/b"})):
+        producer = letter.encode() * 16
+        data = stream(served.greet(producer, run_id=letter, **more), metric(0), events.End(NOW, 0))
+        served.tell(messages.Data(0, data), producer)
+        served.tell(messages.Barrier(1, len(data), False), producer)
+        served.until(lambda who=producer: served.answered(1, who), "it is answered")
+    wanted = {"a": "vision", "b": "default", "c": ""}
+    assert {run["id"]: run["project"] for run in served.registry.status()} == wanted
+    for letter in wanted:
+        served.tell(messages.Bye(0), letter.encode() * 16)
+    served.until(lambda: not served.registry.busy, "they are over")
+    assert {run["id"]: run["project"] for run in served.registry.status()} == wanted
