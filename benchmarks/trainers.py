@@ -371,8 +371,8 @@ def curve(folder: str, logger: str, points: int) -> dict[str, Any]:
 def media(folder: str, logger: str, kind: str, count: int) -> dict[str, Any]:
     """Media of one kind, one a step, from the data in memory until the call has returned; or why there are none.
 
-    Between the calls the trainer sleeps, for as long as a training step may take: what a logger does beside the loop then
-    counts where it holds up a call.
+    Between the calls the trainer sleeps, for as long as a training step may take: what a logger does beside the loop
+    then counts where it holds up a call.
 
     Raises:
         RuntimeError: not all that was logged is on disk, so that it was not the same work.
