@@ -67,7 +67,7 @@ def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia)
         if array is None:
             log_metric(key, value)
         elif array.size > MOST_ELEMENTS:
-            histogram = _make(key, "Histogram", array)
+            histogram = media.Histogram.passing(array)
             log_media(key, histogram.kind, [histogram.item])
         else:
             for place, element in _placed(array.tolist(), "", array.ndim):
@@ -79,7 +79,7 @@ def _media_of(key: str, value: Any) -> list[Media] | None:
     several = value if isinstance(value, (list, tuple)) else [value]
     if not several or not all(isinstance(one, Media) or _is_picture(one) or _is_figure(one) for one in several):
         return None
-    made = [one if isinstance(one, Media) else _shown(key, one) for one in several]
+    made = [one if isinstance(one, Media) else _shown(one) for one in several]
     kinds = {one.kind for one in made}
     if len(kinds) > 1:
         raise InvalidDataTypeError(key, f"a list of several kinds of media ({', '.join(sorted(kinds))})")
@@ -97,23 +97,11 @@ def _is_figure(value: Any) -> bool:
     return known or (pyplot is not None and value is pyplot)
 
 
-def _shown(key: str, value: Any) -> Media:
+def _shown(value: Any) -> Media:
     """A picture as an image; a figure as a chart, where it can be one."""
     if _is_picture(value):
-        return _make(key, "Image", value)
-    from lived.media.plotly import Plotly
-
-    made: Media = Plotly.make_plot_media(value)
-    return made
-
-
-def _make(key: str, name: str, value: Any) -> Media:
-    """``value`` as media of the class ``name``."""
-    cls = getattr(media, name, None)
-    if cls is None:
-        raise InvalidDataTypeError(key, type(value))
-    made: Media = cls(value)
-    return made
+        return media.Image(value)  # type: ignore[no-any-return]
+    return media.Plotly.make_plot_media(value)  # type: ignore[no-any-return]
 
 
 def _array_of(value: Any) -> Any:

@@ -182,6 +182,20 @@ def test_larger_arrays_pictures_and_figures_are_media(live: Live) -> None:
         assert all(Path("run", item["file"]).exists() for item in found["items"])
 
 
+def test_a_large_array_is_what_it_was_at_the_call(live: Live) -> None:
+    """It is copied into the journal alone, and by then the call has not returned."""
+    weights = np.full(100_000, 2.0)
+    passing = media.Histogram.passing(weights).item["samples"]
+    assert np.shares_memory(np.frombuffer(passing.data), weights)
+    assert not np.shares_memory(np.frombuffer(media.Histogram(weights).item["samples"].data), weights)
+    live.log({"weights": weights})
+    weights[:] = 7.0
+    live.flush()
+    found = json.loads(next(Path("run/media/histogram/weights").glob("*.json")).read_text(encoding="utf-8"))
+    assert sum(found["values"]) == 100_000
+    assert found["bins"][0] <= 2.0 <= found["bins"][-1] < 7.0
+
+
 def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
     """The error names the key; what stood before it is logged, and the row goes on."""
     with pytest.raises(InvalidDataTypeError, match="'bad'"):

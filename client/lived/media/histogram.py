@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from lived_protocol import values
 
+from lived.capture import raw
 from lived.error import InvalidDataTypeError
 from lived.media.base import Media
 from lived.media.given import copied, numbers
 
-MAX_BINS = 512
+DEFAULT_BINS, MAX_BINS = 64, 512
 
 
 class Histogram(Media):
@@ -27,10 +29,17 @@ class Histogram(Media):
 
     kind: ClassVar[str] = "histogram"
 
-    def __init__(self, sequence: Any = None, np_histogram: Any = None, num_bins: int = 64) -> None:
+    def __init__(self, sequence: Any = None, np_histogram: Any = None, num_bins: int = DEFAULT_BINS) -> None:
         if (sequence is None) == (np_histogram is None):
             raise InvalidDataTypeError("Histogram", "give either sequence or np_histogram")
-        super().__init__(_given(np_histogram) if sequence is None else _counted(sequence, num_bins))
+        super().__init__(_given(np_histogram) if sequence is None else _counted(sequence, num_bins, copied))
+
+    @classmethod
+    def passing(cls, sequence: Any) -> Histogram:
+        """A histogram that is logged before ``sequence`` can change: a large array is not copied for it."""
+        made = cls.__new__(cls)
+        Media.__init__(made, _counted(sequence, DEFAULT_BINS, raw))
+        return made
 
     def to_summary(self) -> dict[str, Any]:
         """What ``metrics.json`` has of it: ``values``, the counts, and ``bins``, their edges, counted now."""
@@ -53,12 +62,12 @@ def _array(given: values.Array) -> Any:
     return np.frombuffer(given.data, given.dtype)
 
 
-def _counted(sequence: Any, bins: int) -> dict[str, Any]:
+def _counted(sequence: Any, bins: int, take: Callable[[Any], Any]) -> dict[str, Any]:
     if isinstance(bins, bool) or not isinstance(bins, int) or not 0 < bins <= MAX_BINS:
         raise InvalidDataTypeError("Histogram", f"num_bins must be an int from 1 to {MAX_BINS}, not {bins!r}")
     array = numbers("Histogram", sequence)
     _check_finite("sequence", array)
-    return {"samples": copied(array), "bins": bins}
+    return {"samples": take(array), "bins": bins}
 
 
 def _given(pair: Any) -> dict[str, Any]:
