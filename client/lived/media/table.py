@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -35,6 +35,9 @@ class Table(Media):
     """
 
     kind: ClassVar[str] = "table"
+    #: W&B's limits, which may be read and set, and limit nothing here.
+    MAX_ROWS: ClassVar[int] = 10_000
+    MAX_ARTIFACT_ROWS: ClassVar[int] = 200_000
 
     def __init__(
         self,
@@ -113,6 +116,39 @@ class Table(Media):
         self.columns.append(str(name))
         for row, cell in zip(self.data, cells, strict=True):
             row.append(cell)
+
+    def add_computed_columns(self, fn: Callable[[int, dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Add the columns that ``fn`` makes of the number of a row and its cells by column.
+
+        Raises:
+            InvalidDataTypeError: rows differ in their new columns, a name is taken, or something can be no cell.
+        """
+        made = [dict(fn(number, dict(zip(self.columns, row, strict=True)))) for number, row in self.iterrows()]
+        if any(new.keys() != made[0].keys() for new in made):
+            raise InvalidDataTypeError("Table", "rows with different computed columns; have fn name the same for each")
+        for name in made[0] if made else ():
+            self.add_column(name, [new[name] for new in made])
+
+    def get_index(self) -> list[int]:
+        """The number of each row, to be cells of a table that points here."""
+        return list(range(len(self.data)))
+
+    def cast(self, col_name: str, dtype: Any, optional: bool = False) -> None:  # noqa: ARG002 - W&B's signature
+        """Nothing: cells keep their own types.
+
+        Raises:
+            InvalidDataTypeError: there is no such column.
+        """
+        self.get_column(col_name)
+
+    def set_pk(self, col_name: str) -> None:
+        """Nothing, as :meth:`cast`: tables know no keys."""
+        self.get_column(col_name)
+
+    def set_fk(self, col_name: str, table: Table, table_col: str) -> None:
+        """Nothing, as :meth:`cast`: tables know no keys."""
+        self.get_column(col_name)
+        table.get_column(table_col)
 
     def get_column(self, name: str, convert_to: str | None = None) -> Any:
         """The cells of a column as a list, or with ``convert_to="numpy"`` as an array.

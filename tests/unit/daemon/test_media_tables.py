@@ -97,6 +97,23 @@ def test_columns_are_added_and_read() -> None:
     assert table.get_dataframe()["b"].tolist() == [3, 4]
 
 
+def test_columns_are_computed_from_rows() -> None:
+    """And what W&B has to say of columns is taken, if there are such."""
+    table = Table(["x", "y"], [[3, 1], [4, 6]])
+    table.add_computed_columns(lambda number, row: {"diff": row["x"] - row["y"], "row": number})
+    assert table.columns == ["x", "y", "diff", "row"]
+    assert table.data == [[3, 1, 2, 0], [4, 6, -2, 1]]
+    assert table.get_index() == [0, 1]
+    with pytest.raises(InvalidDataTypeError, match="same for each"):
+        table.add_computed_columns(lambda number, _: {str(number): 1})
+    Table(["x"]).add_computed_columns(lambda number, row: {"never": 1})
+    table.cast("x", float, optional=True)
+    table.set_pk("x")
+    for call in (lambda: table.cast("z", float), lambda: table.set_pk("z"), lambda: table.set_fk("x", table, "z")):
+        with pytest.raises(InvalidDataTypeError, match="no column 'z'"):
+            call()
+
+
 def test_an_incremental_table_has_what_is_new() -> None:
     """The others have all rows each time."""
     table, whole = Table(["a"], [[1]], log_mode="INCREMENTAL"), Table(["a"], [[1]], log_mode="MUTABLE")
