@@ -20,7 +20,7 @@ from typing import Any
 
 from lived import media
 from lived.capture import is_a, ndarray_of, zero_dimensional
-from lived.error import InvalidDataTypeError
+from lived.error import DvcLiveError, InvalidDataTypeError, InvalidNameError
 from lived.media.base import Media
 
 #: Logs one metric, and media, of the row.
@@ -47,26 +47,37 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield name, value
 
 
-def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia) -> None:
-    """Log every entry of ``data``.
+def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia) -> DvcLiveError | None:
+    """Log every entry of ``data`` that can be logged; why the first that cannot be is refused, if there is one.
 
-    Raises:
-        InvalidDataTypeError: an entry can be no value of a metric and is no media; those before it are logged.
+    That is an ``InvalidDataTypeError`` for what is neither a value of a metric nor media, or an ``InvalidNameError``.
     """
-    for key, value in flatten(data):
-        several = _media_of(key, value)
-        if several is not None:
-            log_media(key, several[0].kind, [one.item for one in several])
-            continue
-        array = _array_of(value)
-        if array is None:
-            log_metric(key, value)
-        elif array.size > MOST_ELEMENTS:
-            histogram = _make(key, "Histogram", array)
-            log_media(key, histogram.kind, [histogram.item])
-        else:
-            for place, element in _placed(array.tolist(), "", array.ndim):
-                log_metric(key + (place if array.size > 1 else ""), element)
+    refused: DvcLiveError | None = None
+    entries = flatten(data)
+    while True:
+        try:
+            key, value = next(entries)
+            _log_entry(key, value, log_metric, log_media)
+        except StopIteration:
+            return refused
+        except (InvalidDataTypeError, InvalidNameError) as exc:
+            refused = refused or exc
+
+
+def _log_entry(key: str, value: Any, log_metric: LogMetric, log_media: LogMedia) -> None:
+    several = _media_of(key, value)
+    if several is not None:
+        log_media(key, several[0].kind, [one.item for one in several])
+        return
+    array = _array_of(value)
+    if array is None:
+        log_metric(key, value)
+    elif array.size > MOST_ELEMENTS:
+        histogram = _make(key, "Histogram", array)
+        log_media(key, histogram.kind, [histogram.item])
+    else:
+        for place, element in _placed(array.tolist(), "", array.ndim):
+            log_metric(key + (place if array.size > 1 else ""), element)
 
 
 def _media_of(key: str, value: Any) -> list[Media] | None:
