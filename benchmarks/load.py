@@ -171,7 +171,8 @@ def usage(pid: int) -> Usage:
             receiver += seconds if task.name == str(pid) else 0.0
             network += seconds if name.startswith("ZMQ") else 0.0
     busy, idle = 0, 0
-    for place, ticks in enumerate(map(int, Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:])):
+    everything = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    for place, ticks in enumerate(map(int, everything)):
         busy, idle = (busy, idle + ticks) if place in (3, 4) else (busy + ticks * (place < 8), idle)
     return Usage(time.monotonic(), _of_stat(Path(f"/proc/{pid}/stat"))[1], receiver, network, busy / _TICKS)
 
@@ -256,8 +257,7 @@ class _Generators:
 
 
 def _read(pipe: IO[str], told: list[dict[str, Any]]) -> None:
-    for line in pipe:
-        told.append(json.loads(line))
+    told.extend(json.loads(line) for line in pipe)
 
 
 def _env() -> dict[str, str]:
@@ -265,9 +265,11 @@ def _env() -> dict[str, str]:
     packages = [str(root), *(str(root / name) for name in ("client", "daemon", "protocol"))]
     path = os.pathsep.join([*packages, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {name: value for name, value in os.environ.items() if not name.startswith("LIVED_")} | threads | {
-        "PYTHONPATH": path
-    }
+    return (
+        {name: value for name, value in os.environ.items() if not name.startswith("LIVED_")}
+        | threads
+        | {"PYTHONPATH": path}
+    )
 
 
 @contextlib.contextmanager
@@ -436,7 +438,9 @@ def measure(options: Options) -> list[Figure]:
     trial = Trial(clients=clients, seconds=seconds, scratch=options.scratch)
     with_keys = Trial(**{**asdict(trial), "curve": True})
     found = [*figures(attempt(trial)), *figures(attempt(with_keys))[:5]]
-    return found if options.quick else [*found, *find(Trial(**{**asdict(trial), "seconds": 20.0, "rate": RATE * RAISED}))]
+    if options.quick:
+        return found
+    return [*found, *find(Trial(**{**asdict(trial), "seconds": 20.0, "rate": RATE * RAISED}))]
 
 
 def main() -> int:
@@ -445,7 +449,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--rate", type=float, default=RATE, help="values a second of each client")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--names", type=int, default=NAMES, help="metrics of each client; a step logs each of them once")
+    parser.add_argument("--names", type=int, default=NAMES, help="metrics of each client; each step logs all of them")
     parser.add_argument("--processes", type=int, default=4, help="that carry the clients")
     parser.add_argument("--curve", action="store_true", help="with keys")
     parser.add_argument("--fsync", choices=("never", "checkpoint"), default="checkpoint")

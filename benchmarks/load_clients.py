@@ -1,9 +1,10 @@
 """Many clients in one process: ``python -m benchmarks.load_clients ARGUMENTS`` (JSON), for ``benchmarks.load``.
 
-Five hundred interpreters would load two cores by themselves. So each client here is the client's own shipper and its own
-connection, with its options, keys, heartbeats and pace, but a thread of this process turns all of them, and instead of
-a journal that is being written each replays one that was recorded with the client's own journal, up to where the clock
-is: what goes over the wire, when, and what is waited for, are those of a trainer. What they do not do is fill journals.
+Five hundred interpreters would load two cores by themselves. So each client here is the client's own shipper and its
+own connection, with its options, keys, heartbeats and pace, but a thread of this process turns all of them, and
+instead of a journal that is being written each replays one that was recorded with the client's own journal, up to
+where the clock is: what goes over the wire, when, and what is waited for, are those of a trainer. What they do not do
+is fill journals.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PATIENCE = 300.0
 
 
 class Work(NamedTuple):
-    """What a process is told to do: ``clients`` with these numbers log ``rate`` values a second of ``names`` metrics."""
+    """What a process is to do: ``clients`` with these numbers log ``rate`` values a second of ``names`` metrics."""
 
     endpoint: str
     machine: int

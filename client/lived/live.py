@@ -29,6 +29,7 @@ from lived.capture.scalars import Scalar, capture_scalar, number_of, summary_val
 from lived.definitions import Definitions
 from lived.error import (
     DataAlreadyLoggedError,
+    DvcLiveError,
     InvalidDataTypeError,
     InvalidDvcyamlError,
     InvalidNameError,
@@ -448,25 +449,28 @@ class Live:
                 What stands in a row that is not closed is logged all the same; :meth:`end` closes it.
 
         Raises:
-            InvalidDataTypeError: a key or value is none of these; what stands before it in ``data`` is logged.
-            InvalidNameError: a key cannot name a file, as in :meth:`log_metric`.
+            InvalidDataTypeError: a key or value is none of these; all others of ``data`` are logged, and the row is
+                closed as ever.
+            InvalidNameError: a key cannot name a file, as in :meth:`log_metric`; likewise.
         """
         if not isinstance(data, Mapping):
             raise InvalidDataTypeError("row", type(data))
         current = self._step or 0
         at = current if step is None else self._enter_row(step, current)
         if at >= current:
-            self._log_current(data, at)
+            refused = self._log_current(data, at)
             if self._definitions.syncs:
-                self._row_names.update(name for name, _ in rows.flatten(data))
+                self._row_names.update(rows.names_in(data))
         else:
-            rows.log_row(data, partial(self._log_metric_at, at), partial(self._log_media_at, at))
-            for name, value in self._definitions.missing([name for name, _ in rows.flatten(data)]).items():
+            refused = rows.log_row(data, partial(self._log_metric_at, at), partial(self._log_media_at, at))
+            for name, value in self._definitions.missing(rows.names_in(data)).items():
                 self._log_metric_at(at, name, value)
         if commit or (commit is None and step is None):
             self._close_row(bool(data))
         elif data and at >= current:
             self._row = at
+        if refused is not None:
+            raise refused
 
     def _enter_row(self, step: int, current: int) -> int:
         """``step`` as an int; where it is behind the current one, that row is closed, and it is the current one."""
@@ -485,8 +489,12 @@ class Live:
             self._row_names.clear()
             self.next_step()
 
-    def _log_current(self, data: Mapping[str, Any], step: int, prefix: str = "") -> None:
-        """Log a row at the current step; what is known for a metric of floats without any detour."""
+    def _log_current(self, data: Mapping[str, Any], step: int, prefix: str = "") -> DvcLiveError | None:
+        """Log a row at the current step; what is known for a metric of floats without any detour.
+
+        Returns why the first value that cannot be logged is refused, if there is one.
+        """
+        refused: DvcLiveError | None = None
         known, latest, append_metric = self._metric_names, self._latest, self._recorder.append_metric
         for key, val in data.items():
             name = prefix + key if prefix and isinstance(key, str) else key
@@ -494,13 +502,19 @@ class Live:
                 append_metric(name, step, val)
                 latest[name] = val
                 continue
-            if isinstance(val, rows.SCALARS) and isinstance(name, str):
-                self.log_metric(name, val)
-            elif isinstance(val, dict) and isinstance(name, str):
-                self._log_current(val, step, f"{name}.")
-            else:
-                rows.log_row({name: val}, self.log_metric, partial(self._log_media_at, step))
+            try:
+                if isinstance(val, rows.SCALARS) and isinstance(name, str):
+                    self.log_metric(name, val)
+                elif isinstance(val, dict) and isinstance(name, str):
+                    found = self._log_current(val, step, f"{name}.")
+                    refused = refused or found
+                else:
+                    found = rows.log_row({name: val}, self.log_metric, partial(self._log_media_at, step))
+                    refused = refused or found
+            except rows.REFUSALS as exc:
+                refused = refused or exc
             append_metric = self._recorder.append_metric  # the first of all may have attached another producer
+        return refused
 
     def _log_metric_at(self, step: int, name: str, val: Any) -> None:
         """Log a metric at a step that is behind the current one; it is the latest value all the same."""
@@ -511,7 +525,10 @@ class Live:
 
     def _log_media_at(self, step: int, key: str, kind: str, items: list[dict[str, Any]]) -> None:
         _check(key, ".jsonl")
-        self._recorder.append(events.Media(time_ns(), step, key, kind, items), to_value)
+        try:
+            self._recorder.append(events.Media(time_ns(), step, key, kind, items), to_value)
+        except (TypeError, UnicodeEncodeError) as exc:  # text with a lone surrogate, somewhere in a table or a label
+            raise InvalidDataTypeError(key, str(exc)) from exc
 
     def log_param(self, name: str, val: Any) -> None:
         """Log one parameter to ``params.yaml``. See :meth:`log_params`."""

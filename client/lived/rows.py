@@ -20,7 +20,7 @@ from typing import Any
 
 from lived import media
 from lived.capture import is_a, ndarray_of, zero_dimensional
-from lived.error import InvalidDataTypeError
+from lived.error import InvalidDataTypeError, InvalidNameError
 from lived.media.base import Media
 
 #: Logs one metric, and media, of the row.
@@ -33,45 +33,58 @@ _NUMBERS = (int, float)
 SCALARS = (float, int, str)
 
 
-def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The entries of ``data`` and of the dicts in it, whose keys are joined with dots.
+#: Why an entry cannot be logged: it is neither a value of a metric nor media, or its key can name neither.
+REFUSALS = (InvalidDataTypeError, InvalidNameError)
 
-    Raises:
-        InvalidDataTypeError: a key is not a str.
-    """
+
+def names_in(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The names of the entries of ``data`` and of the dicts in it, whose keys are joined with dots."""
     for key, value in data.items():
         if not isinstance(key, str):
-            raise InvalidDataTypeError("key", type(key))
-        name = f"{prefix}{key}" if prefix else key
+            continue
         if not isinstance(value, SCALARS) and isinstance(value, Mapping):
-            yield from flatten(value, f"{name}.")
+            yield from names_in(value, f"{prefix}{key}.")
         else:
-            yield name, value
+            yield prefix + key
 
 
-def log_row(data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia) -> None:
-    """Log every entry of ``data``.
+def log_row(
+    data: Mapping[str, Any], log_metric: LogMetric, log_media: LogMedia, prefix: str = ""
+) -> InvalidDataTypeError | InvalidNameError | None:
+    """Log every entry of ``data`` that can be logged; why the first that cannot be is refused, if there is one."""
+    refused: InvalidDataTypeError | InvalidNameError | None = None
+    for key, value in data.items():
+        try:
+            if not isinstance(key, str):
+                raise InvalidDataTypeError("key", type(key))
+            name = prefix + key
+            if not isinstance(value, SCALARS) and isinstance(value, Mapping):
+                found = log_row(value, log_metric, log_media, f"{name}.")
+                refused = refused or found
+            else:
+                _log_entry(name, value, log_metric, log_media)
+        except REFUSALS as exc:
+            refused = refused or exc
+    return refused
 
-    Raises:
-        InvalidDataTypeError: an entry can be no value of a metric and is no media; those before it are logged.
-    """
-    for key, value in flatten(data):
-        if isinstance(value, SCALARS) or zero_dimensional(value):
-            log_metric(key, value)
-            continue
-        several = _media_of(key, value)
-        if several is not None:
-            log_media(key, several[0].kind, [one.item for one in several])
-            continue
-        array = _array_of(value)
-        if array is None:
-            log_metric(key, value)
-        elif array.size > MOST_ELEMENTS:
-            histogram = media.Histogram.passing(array)
-            log_media(key, histogram.kind, [histogram.item])
-        else:
-            for place, element in _placed(array.tolist(), "", array.ndim):
-                log_metric(key + (place if array.size > 1 else ""), element)
+
+def _log_entry(key: str, value: Any, log_metric: LogMetric, log_media: LogMedia) -> None:
+    if isinstance(value, SCALARS) or zero_dimensional(value):
+        log_metric(key, value)
+        return
+    several = _media_of(key, value)
+    if several is not None:
+        log_media(key, several[0].kind, [one.item for one in several])
+        return
+    array = _array_of(value)
+    if array is None:
+        log_metric(key, value)
+    elif array.size > MOST_ELEMENTS:
+        histogram = media.Histogram.passing(array)
+        log_media(key, histogram.kind, [histogram.item])
+    else:
+        for place, element in _placed(array.tolist(), "", array.ndim):
+            log_metric(key + (place if array.size > 1 else ""), element)
 
 
 def _media_of(key: str, value: Any) -> list[Media] | None:

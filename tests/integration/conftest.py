@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from lived import wandb
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -41,6 +42,17 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for log in sorted((home / "log").glob("*")):
         text = log.read_text(encoding="utf-8", errors="replace")
         assert "Traceback" not in text, f"the daemon logged a traceback in {log}:\n{text[-4000:]}"
+
+
+@pytest.fixture
+def wandb_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_home: Path) -> Iterator[None]:
+    """Runs of ``lived.wandb`` begin in ``tmp_path``, with no variable of wandb's set; the last is finished."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIVED_HOME", str(shared_home))
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    yield
+    wandb.finish()
 
 
 @pytest.fixture

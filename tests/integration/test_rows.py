@@ -197,7 +197,7 @@ def test_a_large_array_is_what_it_was_at_the_call(live: Live) -> None:
 
 
 def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
-    """The error names the key; what stood before it is logged, and the row goes on."""
+    """The error names the key; what stands beside it is logged, and the row is closed as ever."""
     with pytest.raises(InvalidDataTypeError, match="'bad'"):
         live.log({"good": 1.0, "bad": object(), "behind": 2.0})
     with pytest.raises(InvalidDataTypeError, match="'key'"):
@@ -209,4 +209,5 @@ def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
     with pytest.raises(InvalidDataTypeError, match="'step'"):
         live.log({"good": 1.0}, step="1")  # type: ignore[arg-type]
     live.log({"good": 3.0})
-    assert landed(live, "good") == ["0,1.0", "0,3.0"]
+    assert landed(live, "good") == ["0,1.0", "2,3.0"]
+    assert landed(live, "behind") == ["0,2.0"]

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,7 @@ from lived import wandb
 from lived.error import DaemonUnavailableError, InvalidDataTypeError, InvalidNameError
 from lived.wandb.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def _ends_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    for name in (
-        "WANDB_DIR",
-        "WANDB_RUN_ID",
-        "WANDB_MODE",
-        "WANDB_PROJECT",
-        "WANDB_NAME",
-        "WANDB_TAGS",
-        "WANDB_RESUME",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    wandb.finish()
+pytestmark = pytest.mark.usefixtures("wandb_runs")
 
 
 def test_rows_and_config_are_in_the_tree(tmp_path: Path) -> None:

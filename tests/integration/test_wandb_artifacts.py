@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +9,7 @@ from lived import media, wandb
 from lived.error import InvalidDataTypeError, InvalidNameError
 from lived.wandb.errors import ArtifactNotLoggedError
 
-
-@pytest.fixture(autouse=True)
-def _ends_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    yield
-    wandb.finish()
+pytestmark = pytest.mark.usefixtures("wandb_runs")
 
 
 def model(content: str, name: str = "net") -> wandb.Artifact:

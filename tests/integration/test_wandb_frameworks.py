@@ -16,6 +16,8 @@ import pytest
 from lived import wandb
 from lived.wandb.api import ApiRun
 
+pytestmark = pytest.mark.usefixtures("wandb_runs")
+
 PYTHON = os.environ.get("FRAMEWORKS_PYTHON", sys.executable)
 PATHS = [str(Path(__file__).parents[2] / part) for part in ("client", "daemon", "protocol")]
 INSTALL = "import lived.wandb; lived.wandb.install(); import torch; torch.set_num_threads(1)\n"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,7 @@ from lived.live import Live
 from lived.wandb import following, standing
 from lived.wandb.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def _ends_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    yield
-    wandb.finish()
+pytestmark = pytest.mark.usefixtures("wandb_runs")
 
 
 def until(holds: Callable[[], bool]) -> None:

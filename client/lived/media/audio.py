@@ -41,14 +41,14 @@ class Audio(Media):
         format: str | None = None,
     ) -> None:
         file = file_of("Audio", data_or_path)
+        if (file is None or sample_rate is not None) and (type(sample_rate) is not int or sample_rate < 1):
+            raise InvalidDataTypeError("Audio", f"sample_rate must be a positive int, not {sample_rate!r}")
         if file is not None:
             suffix = suffix_of(data_or_path, FILES, format)
             if suffix is None:
                 raise InvalidDataTypeError("Audio", f"the file is of none of the formats {', '.join(FILES)}")
             super().__init__({"suffix": suffix, "file": file, "rate": sample_rate, "caption": caption})
             return
-        if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
-            raise InvalidDataTypeError("Audio", f"samples need sample_rate, a positive int, not {sample_rate!r}")
         suffix = "wav" if format is None else format
         if suffix not in _WRITTEN:
             raise InvalidDataTypeError("Audio", f"format must be 'wav' or 'flac' for samples, not {format!r}")

@@ -19,6 +19,26 @@ from lived.media.overlays import boxes_of, classes_of, masks_of
 WRITTEN = ("png", "jpg", "jpeg", "bmp")
 FILES = (*WRITTEN, "gif", "webp", "tiff", "tif")
 _CHANNELS = (1, 3, 4)
+#: Pillow's.
+_MODES = (
+    "1",
+    "L",
+    "P",
+    "RGB",
+    "RGBA",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "F",
+    "LA",
+    "PA",
+    "RGBX",
+    "RGBa",
+    "La",
+    "I;16",
+)
 
 
 class Image(Media):
@@ -64,6 +84,8 @@ class Image(Media):
             item = _picture(data_or_path, file_type) | {"mode": None, "caption": None, "classes": None}
             item |= {"boxes": {}, "masks": {}}
         if mode is not None:
+            if mode not in _MODES:
+                raise InvalidDataTypeError("Image", f"mode must be one of {', '.join(_MODES)}, not {mode!r}")
             item["mode"] = mode
         if caption is not None:
             item["caption"] = caption

@@ -110,8 +110,8 @@ def _position(where: str, position: Mapping[str, Any], domain: str, size: Any) -
     if all(corner in position for corner in _CORNERS):
         made: dict[str, Any] = {corner: _number(where, corner, position[corner]) for corner in _CORNERS}
         left, right, top, bottom = made.values()
-    elif all(part in position for part in ("middle", "width", "height")) and len(position["middle"]) == 2:
-        x, y = (_number(where, "middle", one) for one in position["middle"])
+    elif all(part in position for part in ("middle", "width", "height")):
+        x, y = _middle(where, position["middle"])
         width, height = (_number(where, part, position[part]) for part in ("width", "height"))
         made = {"middle": [x, y], "width": width, "height": height}
         left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
@@ -128,6 +128,14 @@ def _position(where: str, position: Mapping[str, Any], domain: str, size: Any) -
             )
             raise InvalidDataTypeError(where, f"it lies outside of the image{way}")
     return made
+
+
+def _middle(where: str, given: Any) -> tuple[Any, Any]:
+    array = ndarray_of(given)
+    pair = given if array is None else array.tolist()
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        raise InvalidDataTypeError(where, f"middle must be x and y, not {given!r}")
+    return _number(where, "middle", pair[0]), _number(where, "middle", pair[1])
 
 
 def _number(where: str, name: str, given: Any) -> Any:

@@ -36,7 +36,10 @@ class Html(Media):
             with open(data, encoding="utf-8") as file:
                 data = file.read()
         if isinstance(data, bytes):
-            data = data.decode()
+            try:
+                data = data.decode()
+            except UnicodeDecodeError as exc:
+                raise InvalidDataTypeError("Html", f"bytes that are not UTF-8: {exc}") from exc
         if not isinstance(data, str):
             raise InvalidDataTypeError("Html", type(data))
         super().__init__({"text": _styled(data) if inject else data, "caption": caption})

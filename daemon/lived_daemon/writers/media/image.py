@@ -12,6 +12,8 @@ from lived_daemon.writers.curves import restore
 from lived_daemon.writers.images import encode_image
 from lived_daemon.writers.media.kind import Item, Kind, Place, simple_note
 
+#: How far beyond the edge the rounding of floats may put a box.
+_ROUNDING = 1e-6
 _PILLOW = {"jpg": "JPEG", "tif": "TIFF"}
 
 
@@ -33,10 +35,28 @@ def _note(item: Item, paths: Sequence[str]) -> dict[str, Any]:
 
 def _encode(item: Item) -> Sequence[bytes]:
     picture = _picture(item)
-    if not item["masks"]:
+    if not item["masks"] and not item["boxes"]:
         return [picture]
     size = item["size"] or _size(picture)
+    if item["size"] is None:  # of all others the trainer knew how large they are
+        _check_boxes(item["boxes"], size)
     return [picture, *(_mask(name, mask, size) for name, mask in item["masks"].items())]
+
+
+def _check_boxes(sets: dict[str, Any], size: Sequence[int]) -> None:
+    """Return if all boxes in pixels lie in an image of that size."""
+    for name, boxes in sets.items():
+        for index, box in enumerate(boxes["box_data"]):
+            place = box["position"]
+            if "middle" in place:
+                (x, y), width, height = place["middle"], place["width"], place["height"]
+                left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
+            else:
+                left, right, top, bottom = place["minX"], place["maxX"], place["minY"], place["maxY"]
+            slack = _ROUNDING * max(size)
+            outside = min(left, top) < -slack or right > size[0] + slack or bottom > size[1] + slack
+            if box["domain"] == "pixel" and outside:
+                raise ValueError(f"box {index} of {name!r} lies outside of an image of {size[0]} x {size[1]} pixels")
 
 
 def _picture(item: Item) -> bytes:
