@@ -203,11 +203,12 @@ def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
     with pytest.raises(InvalidDataTypeError, match="'key'"):
         live.log({1: 2.0})  # type: ignore[dict-item]
     with pytest.raises(InvalidDataTypeError, match="'key'"):
-        live.log({"nested": {1: 2.0}})
+        live.log({"nested": {1: 2.0, "beside": 0.5}})
     with pytest.raises(InvalidDataTypeError, match="'row'"):
         live.log([("a", 1.0)])  # type: ignore[arg-type]
     with pytest.raises(InvalidDataTypeError, match="'step'"):
         live.log({"good": 1.0}, step="1")  # type: ignore[arg-type]
     live.log({"good": 3.0})
-    assert landed(live, "good") == ["0,1.0", "2,3.0"]
+    assert landed(live, "good") == ["0,1.0", "3,3.0"]
+    assert landed(live, "nested.beside") == ["2,0.5"]
     assert landed(live, "behind") == ["0,2.0"]
