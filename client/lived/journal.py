@@ -33,8 +33,8 @@ from lived.segment import COMMITTED_WORD, Segment, make_segment, memory_segment,
 
 logger = logging.getLogger("lived")
 
-#: So often the time is said in the stream.
-TIME_SECONDS = 1.0
+#: A record's time is a 32-bit float: it is counted from a new base every so many seconds, to keep to microseconds.
+BASE_SECONDS = 30.0
 #: With many metrics a segment has so many bytes for each, up to so many in all.
 BYTES_PER_METRIC, LARGEST_SEGMENT = 400, 64 * 1024**2
 #: An event's body, or what it is to be gathered from within the call.
@@ -67,7 +67,7 @@ class Journal:
         self._known: dict[Key, int] = {}
         #: The step that a record behind what there is would be read with; None while that is not said.
         self._at: int | None = None
-        self._time = 0.0
+        self._base = 0.0
         self._deferred: deque[Entry] = deque()
         self._segments: list[Segment] = []
         self._view: memoryview
@@ -95,6 +95,7 @@ class Journal:
         value: float,
         pack: Callable[..., bytes] = records.pack_float,
         place: Callable[..., None] = records.place,
+        now: Callable[[], float] = time,
         check: Callable[[bytes], int] = adler32,
     ) -> None:
         """Append a value of the metric ``key``: the hot path, everything of it in one place, constants as literals.
@@ -109,10 +110,10 @@ class Journal:
             try:
                 word = self._known[key]
                 offset = self._offset
-                end = offset + 14
+                end = offset + 18
                 fits = step == self._at and end <= self._end
                 if fits:
-                    body = pack(word, value)
+                    body = pack(word, now() - self._base, value)
                     place(self._view, offset, body, check(body))
                     # The offset moves first: an exception raised here by a signal handler must not let the next append
                     # overwrite bytes that are already counted.
@@ -136,6 +137,7 @@ class Journal:
         step: int,
         pack: Callable[..., bytes] = records.pack_integer,
         place: Callable[..., None] = records.place,
+        now: Callable[[], float] = time,
         check: Callable[[bytes], int] = adler32,
     ) -> None:
         """Append a completed step; as hot as a metric."""
@@ -145,10 +147,10 @@ class Journal:
             del free[None]
             try:
                 offset = self._offset
-                end = offset + 14
+                end = offset + 18
                 fits = self._at is not None and end <= self._end
                 if fits:
-                    body = pack(0xFFFF, step)
+                    body = pack(0xFFFF, now() - self._base, step)
                     place(self._view, offset, body, check(body))
                     self._at = None
                     self._offset = end
@@ -204,7 +206,7 @@ class Journal:
             return
         now = time()
         said, word = self._numbers.say(key, step, self._at, now)
-        record = records.encode(word, value)
+        record = records.encode(word, now - (self._numbers.base or now), value)
         self._at = None
         self._store(b"".join([*said, record]))
         self._numbers.note(key, word, now)
@@ -215,17 +217,17 @@ class Journal:
             self._append_locked(step_body(step), "Step", media=False)
             return
         now = time()
-        said = self._numbers.say_time(now)
-        record = records.encode(records.STEP, step)
+        said = self._numbers.say_base(now)
+        record = records.encode(records.STEP, now - (self._numbers.base or now), step)
         self._at = None
         self._store(b"".join([*said, record]))
-        self._numbers.note_time(now)
+        self._numbers.note_base(now)
         self._read_by(step + 1)
 
     def _read_by(self, step: int) -> None:
         """The hot path may go on from here."""
-        assert self._numbers.time is not None, "it was said"
-        self._time, self._known = self._numbers.time, self._numbers.known
+        assert self._numbers.base is not None, "it was said"
+        self._base, self._known = self._numbers.base, self._numbers.known
         self._at = step
 
     def _is_ready(self, size: int) -> bool:
@@ -358,8 +360,8 @@ class Journal:
         """Have the next segment ready, so that no call has to make one, and give back the memory of full ones."""
         if not self.drops.on_disk:
             self._exclusion.do(self.drops.settle)
-        if abs(time() - self._time) > TIME_SECONDS:
-            self._exclusion.do(self._say_again)
+        if abs(time() - self._base) > BASE_SECONDS:
+            self._exclusion.do(self._count_anew)
         for segment in self._segments[:-1]:
             if segment.path is not None and not segment.sealed:
                 segment.seal()
@@ -379,8 +381,8 @@ class Journal:
         else:
             self._spare = spare
 
-    def _say_again(self) -> None:
-        """Have the time said before the next record, and all it is read by."""
+    def _count_anew(self) -> None:
+        """Have the next record counted from a new base, and all it is read by said again."""
         self._at = None
         self._numbers.say_again()
 

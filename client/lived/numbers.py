@@ -32,16 +32,16 @@ class Numbers:
         self._said: dict[int, dict[Key, int]] = {}
         self.known: dict[Key, int] = {}
         self._page: int | None = None
-        #: The time that was said last, in seconds since the Unix epoch; None until it is to be said.
-        self.time: float | None = None
+        #: What times are counted from, in seconds since the Unix epoch; None until it is said.
+        self.base: float | None = None
 
     def room_for(self, key: Key | None) -> int:
         """The most bytes that a record needs, with all that is to be said before it."""
         return _MOST + (4 * len(name_of(key)) if key is not None else 0)
 
     def say_again(self) -> None:
-        """Say time and page anew before the next record."""
-        self.time = self._page = None
+        """Say base and page anew before the next record."""
+        self.base = self._page = None
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -56,11 +56,11 @@ class Numbers:
         if number is None:
             number = self._numbers[key] = len(self._numbers)
         page, word = divmod(number, _ON_A_PAGE)
-        said = self.say_time(now)
+        said = self.say_base(now)
         if at != step:
-            said.append(records.encode(records.AT, step))
+            said.append(records.encode(records.AT, 0.0, step))
         if page != self._page:
-            said.append(records.encode(records.PAGE, page))
+            said.append(records.encode(records.PAGE, 0.0, page))
             self._page = None  # until it is noted: interrupted in between, nobody knows
         if key not in self._said.get(page, ()):
             form = records.FLOAT if isinstance(key, str) else records.INTEGER
@@ -68,22 +68,22 @@ class Numbers:
             said.append(frames.encode(events.encode(name)))
         return said, records.MARK + word
 
-    def say_time(self, now: float) -> list[bytes]:
+    def say_base(self, now: float) -> list[bytes]:
         """What is to be said before any record."""
-        return [] if self.time is not None else [records.encode(records.TIME, now)]
+        return [] if self.base is not None else [records.encode(records.BASE, 0.0, now)]
 
     def note(self, key: Key, word: int, now: float) -> None:
         """All that :meth:`say` has answered is in the segment."""
-        self.note_time(now)
+        self.note_base(now)
         page = self._numbers[key] // _ON_A_PAGE
         known = self._said.setdefault(page, {})
         known[key] = word
         self._page, self.known = page, known
 
-    def note_time(self, now: float) -> None:
-        """All that :meth:`say_time` has answered is in the segment."""
-        if self.time is None:
-            self.time = now
+    def note_base(self, now: float) -> None:
+        """All that :meth:`say_base` has answered is in the segment."""
+        if self.base is None:
+            self.base = now
 
 
 def name_of(key: Key) -> str:

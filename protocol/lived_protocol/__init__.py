@@ -5,6 +5,6 @@ specification; this package is their one implementation.
 """
 
 #: Version of the wire and journal formats. Client and daemon compare it at the hello; they must be equal.
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 2
 
 __version__ = "0.1.0"

@@ -1,10 +1,10 @@
 """Records: what there is most of, packed. The value of a metric, a completed step, and what the two are read by.
 
-A record has 14 bytes, big endian: ``<u16 word><8 bytes of value><u32 Adler-32 of all before>``. ``word`` has its
-highest bit set, which tells it from a frame. Below :data:`NUMBERS`, the rest of it is the number of a metric on the
+A record has 18 bytes, big endian: ``<u16 word><f32 time><8 bytes of value><u32 Adler-32 of all before>``. ``word`` has
+its highest bit set, which tells it from a frame. Below :data:`NUMBERS`, the rest of it is the number of a metric on the
 current *page*, and the value is one of that, in the form that its Name event has said; above are the words of this
-module. Name events and the words TIME, PAGE and AT say what records behind them mean; a producer says all of it again
-in each segment, before it is used there, and about once a second.
+module. ``time`` is in seconds since the stream's current *base*. Name events and the words BASE, PAGE and AT say what
+records behind them mean; a producer says all of it again in each segment, before it is used there.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from zlib import adler32
 from lived_protocol import events
 from lived_protocol.errors import UnreadableError
 
-SIZE = 14
+SIZE = 18
 #: The highest bit of a record's first byte, by which it is told from a frame.
 MARK = 0x8000
 #: So many metrics have a page.
 NUMBERS = 0x7FF0
 #: The words above them. STEP: ``next_step()`` was called while the step was the value (i64), and is one higher from
-#: here on. AT: the step is the value (i64). PAGE: metrics are numbered on that page (i64). TIME: it is the value, or a
-#: little later (f64, seconds since the Unix epoch).
-STEP, AT, PAGE, TIME = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
+#: here on. AT: the step is the value (i64). PAGE: metrics are numbered on that page (i64). BASE: times are from the
+#: value on (f64, seconds since the Unix epoch).
+STEP, AT, PAGE, BASE = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
 #: Full numbers, pages included, are below this: as many metrics as anybody can look at.
 MAX_NUMBER = 1 << 22
 #: Forms of a metric's value.
@@ -34,18 +34,18 @@ FLOAT, INTEGER = "d", "q"
 
 _CHECK = struct.Struct(">I")
 BODY_SIZE = SIZE - _CHECK.size
-_FLOAT = struct.Struct(">Hd")
-_INTEGER = struct.Struct(">Hq")
-_ANY = struct.Struct(">H8sI")
-#: ``pack_float(word, value)`` and ``pack_integer(...)`` make the body of a record.
+_FLOAT = struct.Struct(">Hfd")
+_INTEGER = struct.Struct(">Hfq")
+_ANY = struct.Struct(">Hf8sI")
+#: ``pack_float(word, time, value)`` and ``pack_integer(...)`` make the body of a record.
 pack_float = _FLOAT.pack
 pack_integer = _INTEGER.pack
 #: ``place(buffer, offset, body, adler32(body))`` puts a record into a buffer.
 place = struct.Struct(f">{BODY_SIZE}sI").pack_into
 
 _UNMARKED = re.compile(rb"[\x00-\x7f]")
-#: Where a record may stand in any bytes: its mark, and a checksum that 10 bytes can have (sums of at most 2551, 14035).
-_LIKELY = re.compile(rb"(?=[\x80-\xff].{9}[\x00-\x36].[\x00-\x09].)", re.DOTALL)
+#: Where a record may stand in any bytes: its mark, and a checksum that 14 bytes can have (sums of at most 3571, 26789).
+_LIKELY = re.compile(rb"(?=[\x80-\xff].{13}[\x00-\x68].[\x00-\x0d].)", re.DOTALL)
 
 #: How many bytes at the beginning of a buffer of whole records are records that match their checksums.
 Verify = Callable[[memoryview], int]
@@ -67,10 +67,10 @@ class Batch:
         return Batch(self.view[: count * SIZE]), Batch(self.view[count * SIZE :])
 
 
-def encode(word: int, value: float | int) -> bytes:
+def encode(word: int, time: float, value: float | int) -> bytes:
     """One record."""
     pack = _FLOAT if isinstance(value, float) else _INTEGER
-    body = pack.pack(word, value)
+    body = pack.pack(word, time, value)
     return body + _CHECK.pack(adler32(body))
 
 
@@ -130,15 +130,15 @@ class Damaged:
 
 
 class Reading:
-    """What a stream has said so far that its records are read by: step, time, page, and the metrics by number.
+    """What a stream has said so far that its records are read by: step, base, page, and the metrics by number.
 
     A metric's full number is ``page * 0x8000`` and that in its word; :attr:`names` has its name and the form of its
-    values. Step, time and page are None where they are not known: not said yet, or lost with what is damaged.
+    values. Step, base and page are None where they are not known: not said yet, or lost with what is damaged.
     """
 
     def __init__(self) -> None:
         self.step: int | None = None
-        self.time: float | None = None
+        self.base: float | None = None
         self.page: int | None = None
         self.names: dict[int, list[str]] = {}
 
@@ -156,7 +156,7 @@ class Reading:
             words = (int.from_bytes(content[at : at + 2], "big") for at in range(0, len(content), SIZE))
             if all(word & MARK and self.page * MARK + word - MARK in self.names for word in words):
                 return
-        self.step = self.time = self.page = None
+        self.step = self.base = self.page = None
 
     def read(self, record: memoryview) -> events.Metric | events.Step | None:
         """The event that ``record`` is, or None where it only says how others are read.
@@ -164,15 +164,15 @@ class Reading:
         Raises:
             UnreadableError: what it is read by is not known.
         """
-        word, value, _ = _ANY.unpack(record)
+        word, time, value, _ = _ANY.unpack(record)
         if word == STEP:
             step = _int(value)
             self.step = step + 1
-            return events.Step(_nanoseconds(self.time), step)
+            return events.Step(self._when(time, self.base), step)
         if word == AT:
             self.step = _int(value)
-        elif word == TIME:
-            self.time = struct.unpack(">d", value)[0]
+        elif word == BASE:
+            self.base = struct.unpack(">d", value)[0]
         elif word == PAGE:
             self.page = _int(value)
         else:
@@ -183,19 +183,23 @@ class Reading:
                 raise UnreadableError("values are left out: their metric's name is lost with what is damaged")
             name, form = known
             number = struct.unpack(f">{form}", value)[0]
-            return events.Metric(_nanoseconds(self.time), self.step, name, events.METRIC_PLOT, number)
+            return events.Metric(self._when(time, self.base), self.step, name, events.METRIC_PLOT, number)
         return None
 
     def time_of(self, batch: Batch) -> int:
         """When the first record of ``batch``, which comes next, was made: nanoseconds since the Unix epoch."""
-        word, value, _ = _ANY.unpack_from(batch.view)
-        return _nanoseconds(struct.unpack(">d", value)[0] if word == TIME else self.time)
+        word, time, value, _ = _ANY.unpack_from(batch.view)
+        return self._when(struct.unpack(">d", value)[0] if word == BASE else time, 0.0 if word == BASE else self.base)
+
+    def _when(self, time: float, base: float | None) -> int:
+        seconds = (base or 0.0) + time
+        return int(seconds * 1e9) if abs(seconds) < 9e9 else 0  # what is no time counts as none
 
     # -- in and out of a checkpoint ------------------------------------------------------------------------------------
 
     def dump(self) -> list[Any]:
         """Everything, as values that can be packed; the names are the very ones."""
-        return [self.step, self.time, self.page, self.names]
+        return [self.step, self.base, self.page, self.names]
 
     @classmethod
     def load(cls, dumped: Any) -> Reading:
@@ -206,13 +210,13 @@ class Reading:
         """
         made = cls()
         try:
-            made.step, made.time, made.page, made.names = dumped
+            made.step, made.base, made.page, made.names = dumped
             known = list(made.names.items())
             fits = all(type(number) is int and type(name) is str for number, (name, _) in known)
             fits = fits and {form for _, (_, form) in known} <= {FLOAT, INTEGER}
         except (TypeError, ValueError, AttributeError) as exc:
             raise ValueError(f"what a stream is read by is none: {exc}") from exc
-        optional = ((made.step, int), (made.time, float), (made.page, int))
+        optional = ((made.step, int), (made.base, float), (made.page, int))
         if not fits or any(value is not None and type(value) is not kind for value, kind in optional):
             raise ValueError("what a stream is read by is none")
         return made
@@ -220,7 +224,3 @@ class Reading:
 
 def _int(value: bytes) -> int:
     return int.from_bytes(value, "big", signed=True)
-
-
-def _nanoseconds(seconds: float | None) -> int:
-    return int(seconds * 1e9) if seconds is not None and abs(seconds) < 9e9 else 0  # what is no time counts as none

@@ -78,20 +78,20 @@ def pieces_of(number: int) -> list[bytes]:
     """What a segment of records has: what they are read by, and behind it a value and a completed step for each row."""
     first = number * PER_SEGMENT
     pieces = [
-        records.encode(records.TIME, _OPENED / 1e9),
-        records.encode(records.AT, first),
-        records.encode(records.PAGE, 0),
+        records.encode(records.BASE, 0.0, _OPENED / 1e9),
+        records.encode(records.AT, 0.0, first),
+        records.encode(records.PAGE, 0.0, 0),
         frames.encode(events.encode(events.Name(_OPENED, None, 0, "loss", records.FLOAT))),
     ]
     for step in range(first, first + PER_SEGMENT):
-        pieces += [records.encode(records.MARK, float(step)), records.encode(records.STEP, step)]
+        pieces += [records.encode(records.MARK, step / 8, float(step)), records.encode(records.STEP, step / 8, step)]
     return pieces
 
 
 #: Where in a segment its pieces begin, and its end.
 PLACES = [len(b"".join(pieces_of(0)[:count])) for count in range(2 * PER_SEGMENT + 5)]
 RECORDS_A, RECORDS_B, RECORDS_C = (segments.file_name(number * PLACES[-1]) for number in range(3))
-_TIME, _AT, _PAGE, _NAME = range(4)
+_BASE, _AT, _PAGE, _NAME = range(4)
 
 
 def whole_records(producer: bytes) -> Files:
@@ -207,7 +207,7 @@ CASES: dict[str, Case] = {
     "killed with one prepared": Case(_add(_SPARE, _SPARE_HEAD + bytes(UNUSED))),
     # heads that cannot be believed: what is whole behind them is used
     "mark": Case(_flip(B, 0), set(), "does not begin with a segment's mark", _ASIDE_B),
-    "version": Case(_put(B, 8, b"\2"), {4, 5, 6, 7}, "version 2 of the format", _ASIDE_B),
+    "version": Case(_put(B, 8, b"\3"), {4, 5, 6, 7}, "version 3 of the format", _ASIDE_B),
     "checksum of a head": Case(_flip(B, 17), set(), "the checksum of its head", _ASIDE_B),
     "committed too far": Case(_flip(B, 50), set(), "bytes are committed, but holds", _ASIDE_B),
     "last head": Case(_flip(C, 17), set(), "the checksum of its head", (f"{C}.damaged",)),
@@ -241,16 +241,17 @@ CASES: dict[str, Case] = {
     ),
     # records: where the word is intact, what is damaged is all that is lost
     "records": _records(lambda _: None),
-    "bit in a value": _records(_in(5, 6), {5}, "14 bytes at position"),
-    "bit in the check of a value": _records(_in(5, 11), {5}, "14 bytes at position"),
+    "bit in the time of a value": _records(_in(5, 2), {5}, "18 bytes at position"),
+    "bit in a value": _records(_in(5, 6), {5}, "18 bytes at position"),
+    "bit in the check of a value": _records(_in(5, 17), {5}, "18 bytes at position"),
     # else values are left out until step and page are said again, here in the next segment
     "bit in the word of a value": _records(_in(5, 1), {5, 6, 7}, "are left out"),
     "mark of a value": _records(_in(5, 0, 0x80), {5, 6, 7}, "are left out"),
-    "bit in a step": _records(_behind(5, 7), {6, 7}, "are left out"),
+    "bit in a step": _records(_behind(5, 9), {6, 7}, "are left out"),
     "bit in the word of a step": _records(_behind(5, 1), {6, 7}, "are left out"),
-    "bit in a time": _records(_of(_TIME, 7), set(), "14 bytes at position"),
-    "bit in an at": _records(_of(_AT, 9), {4}, "14 bytes at position"),
-    "bit in a page": _records(_of(_PAGE, 9), {4, 5, 6, 7}, "are left out"),
+    "bit in a base": _records(_of(_BASE, 9), set(), "18 bytes at position"),
+    "bit in an at": _records(_of(_AT, 13), {4}, "18 bytes at position"),
+    "bit in a page": _records(_of(_PAGE, 13), {4, 5, 6, 7}, "are left out"),
     "bit in a name": _records(_of(_NAME, 12), {4, 5, 6, 7}, "are left out"),
     "bit in the first name": _records(
         _flip(RECORDS_A, segments.HEAD_SIZE + PLACES[_NAME] + 12), {0, 1, 2, 3}, "are left out"
@@ -259,7 +260,7 @@ CASES: dict[str, Case] = {
         _put(RECORDS_B, segments.HEAD_SIZE + PLACES[value_of(5)], bytes(3 * records.SIZE)), {5, 6, 7}, "are left out"
     ),
     "last record": _records(
-        _put(RECORDS_C, 48, struct.pack("<Q", PLACES[-2] - 7)), {11}, "7 bytes at position"
+        _put(RECORDS_C, 48, struct.pack("<Q", PLACES[-2] - 7)), {11}, "11 bytes at position"
     ),
     "records that are missing": _records(lambda files: files.pop(RECORDS_B), {4, 5, 6, 7}, "bytes of the journal are"),
 }  # fmt: skip

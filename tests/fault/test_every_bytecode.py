@@ -97,8 +97,8 @@ class Story:
 
 def reading_of(dumped: list[Any]) -> Reading:
     """One of its own."""
-    step, time, page, names = dumped
-    return Reading.load([step, time, page, dict(names)])
+    step, base, page, names = dumped
+    return Reading.load([step, base, page, dict(names)])
 
 
 def _param(number: int, size: int) -> bytes:

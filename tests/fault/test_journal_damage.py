@@ -115,7 +115,7 @@ def _near_piece_end(offsets: list[int]) -> int:
     return max(number for number, at in enumerate(offsets) if at + _frame_size(offsets) - _HEAD <= messages.MAX_PIECE)
 
 
-@pytest.mark.parametrize("where", ["value", "check"])
+@pytest.mark.parametrize("where", ["time", "value", "check"])
 @pytest.mark.parametrize("which", ["middle", "two", "piece_end"])
 def test_damage_costs_only_what_is_damaged_and_is_set_aside_and_said(
     where: str, which: str, orphan: tuple[Path, list[int]], start: StartTrainer, here: Path, lived_home: Path
@@ -123,7 +123,7 @@ def test_damage_costs_only_what_is_damaged_and_is_set_aside_and_said(
     """Flipped bytes in one or two events of an orphaned journal: all the others land, these are kept and said."""
     segment, offsets = orphan
     lost = {"middle": {3000}, "two": {3000, 3100}, "piece_end": {_near_piece_end(offsets)}}[which]
-    within = records.SIZE + {"value": 4, "check": 11}[where]  # its step stands before it
+    within = records.SIZE + {"time": 2, "value": 8, "check": 15}[where]  # its step stands before it
     for number in lost:
         _flip(segment, offsets[number] + within)
     start("visit", "other").finish()

@@ -44,13 +44,13 @@ BODIES = [events.encode(event) for event in EVENTS]
 #: A metric with a number, and steps, packed.
 RECORDS = b"".join(
     [
-        records.encode(records.TIME, 1e9),
-        records.encode(records.PAGE, 0),
-        records.encode(records.AT, 4),
+        records.encode(records.BASE, 0.0, 1e9),
+        records.encode(records.PAGE, 0.0, 0),
+        records.encode(records.AT, 0.0, 4),
         frames.encode(events.encode(events.Name(12, None, 0, "packed", "d"))),
-        *(records.encode(0x8000, 0.25) for _ in range(20)),
-        records.encode(records.STEP, 4),
-        records.encode(0x8000, 0.5),
+        *(records.encode(0x8000, 0.5, 0.25) for _ in range(20)),
+        records.encode(records.STEP, 1.0, 4),
+        records.encode(0x8000, 2.0, 0.5),
     ]
 )
 STREAM = b"".join(map(frames.encode, BODIES)) + RECORDS

@@ -20,7 +20,7 @@ from lived_daemon.runs.state import RunState
 from lived_daemon.writers.columns import Columns
 from lived_daemon.writers.rows import Key, RowWriter
 
-_RECORD = np.dtype([("word", ">u2"), ("value", ">i8"), ("check", ">u4")])
+_RECORD = np.dtype([("word", ">u2"), ("time", ">f4"), ("value", ">i8"), ("check", ">u4")])
 #: A batch of fewer records is sooner done one by one.
 SHORTEST = 12
 _UNKNOWN = -1
@@ -35,7 +35,7 @@ def verify(view: memoryview) -> int:
     content = np.frombuffer(view, np.uint8).reshape(-1, records.SIZE)
     low = np.ones(len(content), np.uint16)
     high = np.zeros(len(content), np.uint16)
-    for at in range(records.BODY_SIZE):  # of so few neither sum reaches the modulus
+    for at in range(records.BODY_SIZE):  # of 14 bytes neither sum reaches the modulus
         low += content[:, at]
         high += low
     checks = high.astype(np.uint32) << 16 | low
@@ -84,7 +84,7 @@ class Lane:
         completed = np.flatnonzero(stepping)
         pages = _carried(reading.page, words == records.PAGE, values)
         metric = words < records.MARK + records.NUMBERS
-        if not (metric | (words >= records.TIME)).all() or not _are_pages(pages):
+        if not (metric | (words >= records.BASE)).all() or not _are_pages(pages):
             return nothing
         if len(completed) and values[completed].max() == _LAST_STEP:  # the step behind it has more than 64 bits
             return nothing
@@ -98,9 +98,9 @@ class Lane:
         if len(numbers):
             self._log(Columns(keys, steps[metric], values[metric], known.floats[numbers]), producer, state)
         reading.step, reading.page = int(steps[-1]), int(pages[-1])
-        timed = np.flatnonzero(words == records.TIME)
-        if len(timed):
-            reading.time = float(values[timed[-1:]].view(np.float64)[0])
+        based = np.flatnonzero(words == records.BASE)
+        if len(based):
+            reading.base = float(values[based[-1:]].view(np.float64)[0])
         due = state.complete(int(values[completed[-1]])) if len(completed) else None
         return Taken(len(content), due)
 

@@ -105,7 +105,7 @@ def test_no_segment_is_prepared_under_a_name_that_is_still_in_use(
         rename(*names)
 
     thread = threading.Thread(target=prepare)
-    monkeypatch.setattr(journal_module, "TIME_SECONDS", math.inf)  # for what else there is to do, it waits for its turn
+    monkeypatch.setattr(journal_module, "BASE_SECONDS", math.inf)  # for what else there is to do, it waits for its turn
     monkeypatch.setattr(system, "allocate", allocate_and_tell)
     monkeypatch.setattr(os, "rename", rename_late)
     journal.append(b"x" * 3000, "Metric")
@@ -170,7 +170,7 @@ def test_a_signal_handler_may_log_at_any_moment_of_an_append(make: Make, tmp_pat
         assert sum(body == b"from the handler" for body in found) == (at > 0), f"lost at line {at}"
         assert [body[0] for body in found if body[0] < 4] == [1, 2, 3], f"at line {at}"
         logged = [int.from_bytes(body[:2], "big") for body in found if body[0] & 0x80 and body[1] != 13]
-        assert [word for word in logged if word not in (records.TIME, records.AT, records.PAGE)] == [
+        assert [word for word in logged if word not in (records.BASE, records.AT, records.PAGE)] == [
             records.MARK, records.MARK, records.STEP,
         ], f"at line {at}"  # fmt: skip
         journal.release(journal.committed)

@@ -323,20 +323,20 @@ def test_metrics_on_many_pages_go_the_quick_way_too(tmp_path: Path, monkeypatch:
 def known() -> tuple[Reading, list[bytes]]:
     """What is read by, with two metrics, and records of these."""
     reading = Reading()
-    reading.step, reading.page, reading.time = 0, 0, 1.7e9
+    reading.step, reading.page, reading.base = 0, 0, 1.7e9
     for number, name in enumerate(("a", "b")):
         reading.learn(events.Name(1, None, number, name, "d"))
-    return reading, [records.encode(records.MARK + number % 2, float(number)) for number in range(2 * SHORTEST)]
+    return reading, [records.encode(records.MARK + number % 2, 0.0, float(number)) for number in range(2 * SHORTEST)]
 
 
 ODD_RECORDS = {
-    "a number that has no name": records.encode(records.MARK + 2, 1.0),
-    "a number far beyond": records.encode(records.MARK + 30_000, 1.0),
-    "a page that is none": records.encode(records.PAGE, -1),
-    "a page whose numbers begin at 0 again in 64 bits": records.encode(records.PAGE, 2**49),
-    "another such": records.encode(records.PAGE, -(2**49)),
-    "a word that is not used": records.encode(0xFFF5, 1.0),
-    "the last of the numbers": records.encode(records.MARK + records.NUMBERS - 1, 1.0),
+    "a number that has no name": records.encode(records.MARK + 2, 0.0, 1.0),
+    "a number far beyond": records.encode(records.MARK + 30_000, 0.0, 1.0),
+    "a page that is none": records.encode(records.PAGE, 0.0, -1),
+    "a page whose numbers begin at 0 again in 64 bits": records.encode(records.PAGE, 0.0, 2**49),
+    "another such": records.encode(records.PAGE, 0.0, -(2**49)),
+    "a word that is not used": records.encode(0xFFF5, 0.0, 1.0),
+    "the last of the numbers": records.encode(records.MARK + records.NUMBERS - 1, 0.0, 1.0),
 }
 
 
@@ -363,8 +363,8 @@ def test_steps_at_the_ends_of_64_bits_are_the_same_both_ways(last: int) -> None:
         with endings(1) as (one,):
             one.state.summary["step"] = 0
             one.reading, batch = known()
-            batch[3] = records.encode(records.AT, last)
-            batch[9] = records.encode(records.STEP, last)
+            batch[3] = records.encode(records.AT, 0.0, last)
+            batch[9] = records.encode(records.STEP, 0.0, last)
             _take_what_can_be_read(one, Batch(memoryview(b"".join(batch))), is_quick)
             found.append(one.all)
     assert found[0] == found[1]

@@ -12,7 +12,7 @@ from lived_protocol.errors import DamagedDropsError
 def test_the_layout_is_the_one_that_is_specified() -> None:
     """Byte by byte as in JOURNAL.md."""
     content = bytearray(drops.pack_empty())
-    assert bytes(content) == b"LIVEDROP" + b"\x03\x00" + b"\x00\x01" + bytes(244)
+    assert bytes(content) == b"LIVEDROP" + b"\x02\x00" + b"\x00\x01" + bytes(244)
     assert drops.unpack(content) == ({}, 0)
     struct.pack_into("<Q", content, 16, 1234)
     struct.pack_into("<Q", content, 16 + 8 * 2, 3)
@@ -33,7 +33,7 @@ def test_there_is_a_word_for_each_kind() -> None:
         (drops.pack_empty()[:-1], "only 255 bytes"),
         (bytes(drops.SIZE), "mark"),
         (b"LIVEDSEG" + drops.pack_empty()[8:], "mark"),
-        (drops.pack_empty()[:8] + b"\x02" + drops.pack_empty()[9:], "version 2"),
+        (drops.pack_empty()[:8] + b"\x03" + drops.pack_empty()[9:], "version 3"),
     ],
 )
 def test_what_is_no_drop_count_is_refused(content: bytes, reason: str) -> None:

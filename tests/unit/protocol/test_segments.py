@@ -68,7 +68,7 @@ def test_another_version_is_named() -> None:
 def test_the_layout_is_the_specified_one() -> None:
     """Byte for byte what JOURNAL.md shows, so that another implementation can read it."""
     head = segments.pack_head(0x0102030405060708, 0x1000, PRODUCER)
-    assert head[:16].hex() == b"LIVEDSEG".hex() + "03004000" + head[12:16].hex()
+    assert head[:16].hex() == b"LIVEDSEG".hex() + "02004000" + head[12:16].hex()
     assert head[16:24].hex() == "0807060504030201"
     assert head[24:40] == PRODUCER
     assert head[40:48].hex() == "0010000000000000"
