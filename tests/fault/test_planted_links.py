@@ -9,14 +9,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from fault_kit import StartTrainer, numbered, rows, wait_until
+from fault_kit import PATIENCE, StartTrainer, numbered, rows, wait_until
 from lived_daemon import beneath
 from lived_daemon.writers.artifacts import copy_into
 from lived_daemon.writers.files import Tree, UnsafePathError
 
-#: Puts links to a folder, and to a file, in the place of others, and the others back: again and again until killed.
+#: Puts links to a folder, and to a file, in the place of others, and the others back: again and again until its input
+#: ends.
 SWAPPER = """
-import os, sys
+import os, select, sys
 run, outside, counts = sys.argv[1:]
 targets = ["plots", "plots/metrics", "plots/metrics/train", "plots/metrics/train/deep", "plots/images",
            "plots/images/folder", "artifacts", "static"]
@@ -24,7 +25,7 @@ files = ["metrics.json", "params.yaml", "dvc.yaml", "report.md", "plots/metrics/
          "plots/metrics/train/deep/acc.tsv", "plots/images/folder/1.png"]
 os.chdir(run)
 number = 0
-while True:
+while not select.select([0], [], [], 0)[0]:
     for target, to in [(each, outside) for each in targets] + [(each, outside + "/canary") for each in files]:
         number += 1
         aside = f".aside-{number}"
@@ -53,12 +54,14 @@ def test_nothing_lands_outside_while_folders_become_links(
     trainer.line()
     wait_until((run / "plots" / "images" / "folder").is_dir, "it is being written")
     counts = tmp_path / "swaps"
-    swapper = subprocess.Popen([sys.executable, "-c", SWAPPER, str(run), str(outside), str(counts)])
+    command = [sys.executable, "-c", SWAPPER, str(run), str(outside), str(counts)]
+    swapper = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         wait_until(
             lambda: counts.exists() and int(counts.read_text() or 0) > 2000, "links were planted thousands of times"
         )
         assert swapper.poll() is None
+        swapper.communicate(timeout=PATIENCE)  # killed, it might leave a folder aside, with what is written into it
     finally:
         swapper.kill()
         swapper.wait()
