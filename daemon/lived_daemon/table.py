@@ -23,7 +23,7 @@ _UNFOLDED = 10_000
 
 
 def table_console() -> Console:
-    """A console for tables on the standard output, as wide as its terminal, and where it is none as wide as they need."""
+    """A console for tables on the standard output: as wide as its terminal, or as they need where it is none."""
     from rich.console import Console
 
     folded = sys.stdout.isatty() or "COLUMNS" in os.environ
