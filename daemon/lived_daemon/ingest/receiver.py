@@ -70,11 +70,14 @@ class Outbox:
         self.read_fd, self._write_fd = os.pipe()
         os.set_blocking(self.read_fd, False)
         os.set_blocking(self._write_fd, False)
+        self._is_awake = False
 
     def post(self, producer: bytes, message: messages.Message) -> None:
         """Have ``message`` sent to ``producer``."""
         self._queue.put((producer, message))
-        self.wake()
+        if not self._is_awake:
+            self._is_awake = True
+            self.wake()
 
     def wake(self) -> None:
         """Have the receiver look."""
@@ -90,6 +93,7 @@ class Outbox:
         """Everything posted so far."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.read_fd, 4096)
+        self._is_awake = False  # before anything is taken: what is posted from now on wakes again
         taken = []
         with contextlib.suppress(queue.Empty):
             while True:
