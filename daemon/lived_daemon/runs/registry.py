@@ -25,11 +25,16 @@ from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.trust import check_directory
 from lived_daemon.runs.worker import MEASURED, Worker
 from lived_daemon.shown import shown
 
 logger = logging.getLogger("lived_daemon")
+
+#: Who has been told nothing for so long, in seconds, while it waits for an acknowledgement, is told that it is heard:
+#: with the receiver's ticks in between, before it takes the daemon for dead, which is after a second.
+SIGN_SECONDS = 0.4
 
 #: How often journals are looked for that nobody is sending: their trainer ended before it said anything. Seconds.
 ORPHAN_SECONDS = 1.0
@@ -73,6 +78,7 @@ class Registry:
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
+        self._sharing = Sharing()
         self._refused: set[str] = set()
         self._placing = Placing(root, home, fsync) if root is not None else None
         checkpoint.forget_oldest(home, fsync)
@@ -250,7 +256,8 @@ class Registry:
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
         header = {**run, "opened": opened}
-        worker = Worker(self._home, key, header, self._fsync, self._post, place, self._tally, self._guard)
+        post, tally = self._post, self._tally
+        worker = Worker(self._home, key, header, self._fsync, post, place, tally, self._guard, self._sharing)
         self._workers[key] = worker
         if late:
             assert other is not None
@@ -327,12 +334,21 @@ class Registry:
                 self._remove(key, worker)
                 continue
             self._notice_gone(worker)
+            self._give_signs(worker, now)
             self._show_out_refused(worker)
             if worker.idle and not any(known is worker for known in self._of_producer.values()):
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
             if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
                 self._forget(producer)
+
+    def _give_signs(self, worker: Worker, now: float) -> None:
+        """Tell producers of which something is on its way to the disk that they are heard: else each greets again."""
+        for feed in list(worker.intake.feeds.values()):
+            waits = feed.session.received > feed.durable or not worker.inbox.empty()
+            if waits and feed.open and now - feed.told_at >= SIGN_SECONDS:
+                feed.told_at = now
+                self._post(feed.producer, messages.Acknowledge(feed.durable, feed.told_limit))
 
     def _show_out_refused(self, worker: Worker) -> None:
         """What the run's thread has found that producers may not do."""
