@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 import zmq
-from lived import shipper as shippers
 from lived.journal import Journal
 from lived.settings import from_environment
 from lived.shipper import GATHER_SECONDS, GATHERED_BYTES, Shipper
@@ -36,7 +36,7 @@ class Sender:
 
     def __init__(self, folder: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(shippers.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.journal = Journal(str(folder / "journal"), bytes(16), 1 << 24, 1 << 20)
         environment = {"LIVED_HOME": str(folder)} | ({"LIVED_ENDPOINT": endpoint} if endpoint else {})
         self.shipper = Turned(self.journal, from_environment(environment), {"run_id": "r"}, lambda _: None)

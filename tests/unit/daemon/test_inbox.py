@@ -41,7 +41,8 @@ def naps_after(inbox: Inbox, put: Callable[[], None], seconds: float) -> float:
 
 def test_commands_come_out_in_the_order_in_which_they_were_put() -> None:
     """Pieces and others alike; and it is known how many there are."""
-    inbox, told = Inbox(), [piece(0), Left(OTHER), piece(1), Close(1.0)]
+    inbox = Inbox()
+    told: list[Command] = [piece(0), Left(OTHER), piece(1), Close(1.0)]
     assert inbox.empty()
     for command in told:
         inbox.put(command)

@@ -37,7 +37,12 @@ def test_the_receiver_is_woken_once_for_all_that_it_has_not_taken(
     """However many runs post at once, and anew behind each look."""
     written: list[int] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: (written.append(fd), write(fd, data))[1])
+
+    def count(fd: int, data: bytes) -> int:
+        written.append(fd)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", count)
     for begin in (0, 100):
         for number in range(begin, begin + 100):
             outbox.post(PRODUCER, answer(number))

@@ -114,6 +114,7 @@ def test_reports_that_nobody_waits_for_take_a_share_of_one_core_together(sharing
 @contextmanager
 def in_thread(work: threading.Thread) -> Iterator[None]:
     """Let it run meanwhile."""
+    work.daemon = True
     work.start()
     try:
         yield
@@ -165,8 +166,9 @@ def test_of_many_one_thread_works_at_a_time_and_each_has_its_turn() -> None:
     assert most == [1]
 
 
-def test_who_waits_for_something_lets_others_have_the_turn_meanwhile() -> None:
-    """And goes on when it is its own again."""
+def test_who_waits_for_something_lets_others_have_the_turn_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only as one that is stuck; and goes on when it is its own again."""
+    monkeypatch.setattr(shares, "PATIENCE", 10 * LONG)
     sharing, entered, order = crowded(), threading.Event(), list[str]()
 
     def other() -> None:
