@@ -11,6 +11,8 @@ Decisions:
 2. *The last value counts* of several that one rank logs of one metric in one step.
 3. *A rank that goes back to an earlier step* files what it logs there under the step that it has reached: it is
    reduced when all have passed that one. So two axes of steps, or a loop that goes back, give one row across ranks.
+   Where others have logged the earlier step before, that row has their values too, of the latest :data:`MAX_KEPT`:
+   ranks that take the same steps in another order give a last row of each step, which is that of all.
 4. *Who is waited for:* each rank from the first thing it logs to its end or death. One that has logged nothing yet is
    waited for only until :meth:`Reduction.give_up`, since many programs log from rank 0 alone. What a rank has logged
    before it died counts.
@@ -28,7 +30,8 @@ Decisions:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
@@ -39,6 +42,8 @@ from lived_daemon.runs.operations import AppendRow
 
 #: Values that may wait for a rank that is behind; about 50 MB.
 MAX_PENDING = 200_000
+#: Values that are kept after they were reduced, for ranks that go back; every checkpoint has them.
+MAX_KEPT = 5_000
 #: What a rank logged: time, flags, value.
 Logged = tuple[int, int, Any]
 
@@ -98,6 +103,8 @@ class Reduction:
         self._pending: dict[int, dict[tuple[str, int], dict[int, Logged]]] = {}
         self._steps: list[int] = []  # a heap of the keys of _pending
         self._count = self._strays = 0
+        self._kept: OrderedDict[tuple[str, int], dict[int, Logged]] = OrderedDict()  # what was reduced last
+        self._kept_count = 0
         self._low: int | None = None  # the step that the slowest is in, and how many are
         self._slowest = 0
         self._top = 0  # the step that the fastest is in
@@ -317,11 +324,21 @@ class Reduction:
         assert self.how is not None, "nothing waits where nothing is reduced"
         for (name, step), cell in sorted(filed.items(), key=_step_of) if self._strays else filed.items():
             self._count -= len(cell)
-            self._strays -= len(cell) if step < at else 0
-            logged = [cell[rank] for rank in sorted(cell)]
+            known = cell
+            if step < at:
+                self._strays -= len(cell)
+                known = {**self._kept.get((name, step), {}), **cell}
+            self._keep((name, step), known)
+            logged = [known[rank] for rank in sorted(known)]
             times, flags, values = zip(*logged, strict=True)
             rows.append(AppendRow(name, max(times), step, flags[0], combine(self.how, values)))
         return rows
+
+    def _keep(self, key: tuple[str, int], cell: dict[int, Logged]) -> None:
+        self._kept_count += len(cell) - len(self._kept.pop(key, ()))
+        self._kept[key] = cell
+        while self._kept_count > MAX_KEPT:
+            self._kept_count -= len(self._kept.popitem(last=False)[1])
 
     def _relieve(self) -> list[AppendRow]:
         """Too much waits: reduce the oldest without those who are behind."""
@@ -359,10 +376,7 @@ class Reduction:
 
     def dump(self) -> dict[str, Any]:
         """Everything, as values that can be packed."""
-        pending = [
-            [step, [[*key, [[rank, *logged] for rank, logged in cell.items()]] for key, cell in filed.items()]]
-            for step, filed in self._pending.items()
-        ]
+        pending = [[step, _listed(filed)] for step, filed in self._pending.items()]
         return {
             "how": self.how,
             "world": self.world,
@@ -379,6 +393,7 @@ class Reduction:
             "top": self._top,
             "told": sorted(self._told),
             "pending": pending,
+            "kept": _listed(self._kept),
         }
 
     @classmethod
@@ -392,17 +407,24 @@ class Reduction:
         made.floor, made._top = dumped["floor"], dumped["top"]
         made._told = {(what, rank) for what, rank in dumped["told"]}
         for at, filed in dumped["pending"]:
-            made._pending[at] = {(name, step): _cell(logged) for name, step, logged in filed}
+            made._pending[at] = dict(_cells(filed))
             for (_, step), cell in made._pending[at].items():
                 made._count += len(cell)
                 made._strays += len(cell) if step < at else 0
         made._steps = sorted(made._pending)
+        made._kept = OrderedDict(_cells(dumped.get("kept", ())))
+        made._kept_count = sum(map(len, made._kept.values()))
         made._find_slowest()
         return made
 
 
-def _cell(logged: Iterable[Any]) -> dict[int, Logged]:
-    return {rank: (time, flags, value) for rank, time, flags, value in logged}
+def _listed(cells: Mapping[tuple[str, int], dict[int, Logged]]) -> list[Any]:
+    return [[*key, [[rank, *logged] for rank, logged in cell.items()]] for key, cell in cells.items()]
+
+
+def _cells(listed: Iterable[Any]) -> Iterator[tuple[tuple[str, int], dict[int, Logged]]]:
+    for name, step, logged in listed:
+        yield (name, step), {rank: (time, flags, value) for rank, time, flags, value in logged}
 
 
 def _step_of(entry: tuple[tuple[str, int], Any]) -> int:
