@@ -91,6 +91,8 @@ class Reduction:
         self.missing: set[int] = set(range(world)) if how is not None else set()
         #: Ranks that have come to their end, not by dying.
         self.ended: set[int] = set()
+        #: Producers that were taken for dead: one that comes back goes on, and begins nothing.
+        self.lost: set[bytes] = set()
         #: The last step that the run had completed when steps began anew.
         self.start: Any = None
         #: The latest reduced value of each metric; and the last step that any has completed since steps began anew.
@@ -118,7 +120,7 @@ class Reduction:
             self._told.add(("how", place.rank))
             self.notes.append(f"rank {place.rank} says reduce={place.how!r}; the run has {self.how!r}, which stays")
         earlier = place.attempt < self.attempt or (place.world != self.world and place.opened < self.opened)
-        if not earlier and self._is_new_beginning(place):
+        if not earlier and producer not in self.lost and self._is_new_beginning(place):
             rows = self._begin_anew(place.world, place.attempt, place.opened, step)
         main = next((one for one in self.members.values() if one.waited and one.rank == place.rank), None)
         member = self.members[producer] = Member(place.rank, place.opened, place.pid, place.host, place.continues)
@@ -187,6 +189,7 @@ class Reduction:
         if not died:
             self.ended.add(member.rank)
         else:
+            self.lost.add(producer)
             since = f"from step {member.at} on" if member.at is not None else "before it has logged anything"
             self.notes.append(f"{_named(member)} is gone without having ended; it is left out {since}")
         self._find_slowest()
@@ -218,6 +221,12 @@ class Reduction:
     def living(self) -> list[Member]:
         """Those who have neither ended nor died."""
         return [member for member in self.members.values() if member.waited]
+
+    def slowest(self) -> list[bytes]:
+        """The producers that others wait for: they have passed the fewest steps, and others more, or have ended."""
+        if self._low == self._top and not self.ended:
+            return []
+        return [producer for producer, one in self.members.items() if one.waited and one.at == self._low]
 
     # -- what they log -------------------------------------------------------------------------------------------------
 
@@ -386,6 +395,7 @@ class Reduction:
             "joined": sorted(self.joined),
             "missing": sorted(self.missing),
             "ended": sorted(self.ended),
+            "lost": sorted(self.lost),
             "start": self.start,
             "latest": self.latest,
             "done": self.done,
@@ -402,7 +412,7 @@ class Reduction:
         made = cls(dumped["how"], dumped["world"], dumped["attempt"], dumped["opened"])
         made.members = {producer: Member(*fields) for producer, fields in dumped["members"].items()}
         made.joined, made.missing = set(dumped["joined"]), set(dumped["missing"])
-        made.ended = set(dumped["ended"])
+        made.ended, made.lost = set(dumped["ended"]), set(dumped.get("lost", ()))
         made.start, made.latest, made.done = dumped["start"], dumped["latest"], dumped["done"]
         made.floor, made._top = dumped["floor"], dumped["top"]
         made._told = {(what, rank) for what, rank in dumped["told"]}

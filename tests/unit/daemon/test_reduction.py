@@ -247,6 +247,21 @@ def test_a_rank_that_died_is_left_out_from_then_on_and_named() -> None:
     assert len(made.notes) == 1, "one that has ended is not named"
 
 
+def test_a_rank_that_was_taken_for_dead_goes_on_and_begins_nothing() -> None:
+    """Its connection was away, and the others have ended meanwhile: what they have passed is late, the rest counts."""
+    made = begun()
+    for rank in range(2):
+        made.take(name_of(rank), metric(0, float(rank)))
+    made.take(name_of(0), metric(1, 0.0))
+    assert steps_of(made.leave(name_of(1), died=True)) == [(0, 0.5)]
+    assert steps_of(made.leave(name_of(0), died=False)) == [(1, 0.0)]
+    made = Reduction.load(values.unpack(values.pack(made.dump())))
+    assert made.join(name_of(1), place(1)) == []
+    assert made.take(name_of(1), metric(1, 1.0)) == []
+    made.take(name_of(1), metric(2, 1.0))
+    assert steps_of(made.leave(name_of(1), died=False)) == [(2, 1.0)]
+
+
 def test_a_rank_that_begins_again_takes_its_place_and_its_early_steps_are_late() -> None:
     """One rank alone restarts from an earlier step while the other goes on."""
     made = begun()
