@@ -56,6 +56,8 @@ class Feed:
     refused: bool = False
     damages: int = 0
     since: float = field(default_factory=time.monotonic)
+    #: From when to when (monotonic seconds) there was no connection to it, whenever that was tried; None if there is.
+    unreached: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self.rank = rank_of(self.hello)

@@ -207,6 +207,12 @@ class Registry:
             self._forget(producer)
         return True
 
+    def unreached(self, producer: bytes) -> None:
+        """There is no connection to ``producer``: its run may have to do without."""
+        worker = self._of_producer.get(producer)
+        if worker is not None:
+            worker.inbox.put(commands.Unreached(producer))
+
     @property
     def _flood(self) -> str:
         """Why who does not mind what it is told is refused."""
@@ -328,10 +334,19 @@ class Registry:
                 continue
             self._notice_gone(worker)
             self._show_out_refused(worker)
+            self._let_go(worker)
             if worker.idle and not any(known is worker for known in self._of_producer.values()):
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
             if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
+                self._forget(producer)
+
+    def _let_go(self, worker: Worker) -> None:
+        """Ranks that the run's thread has not reached for long are as if they had left; they may greet again."""
+        while worker.lost:
+            producer = worker.lost.popleft()
+            if self._of_producer.get(producer) is worker:
+                worker.inbox.put(commands.Left(producer))
                 self._forget(producer)
 
     def _show_out_refused(self, worker: Worker) -> None:
