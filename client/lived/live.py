@@ -115,6 +115,8 @@ class Live:
         ranks.check_reduce(reduce)
         place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
         ranks.warn_once(place.problem)
+        if place.rank == 0 and self._settings.local:
+            ranks.warn_once(ranks.several_machines(os.environ, place.world_size))
         self._dir = directory_of(dir)
         if not self._settings.local:
             _check_place(self._dir)
@@ -194,10 +196,10 @@ class Live:
     def _whose(self, place: ranks.Place, reduce: str | None) -> dict[str, Any]:
         """Which run it is, and which of its ranks."""
         run_id = run_id_of(place.run_id)
-        if place.rank is None:
-            return {"run_id": run_id}
         if place.given:
             run_id = ranks.distinct(run_id, os.path.realpath(self._dir))
+        if place.rank is None:
+            return {"run_id": run_id}
         where = {"rank": place.rank, "world_size": place.world_size, "attempt": place.attempt}
         return {"run_id": run_id, **where, "reduce": reduce}
 

@@ -63,6 +63,7 @@ class Door:
         self.socket.setsockopt(zmq.RCVHWM, 0)  # bounded by the limits that producers are given
         self.socket.setsockopt(zmq.SNDHWM, 100_000)
         self.socket.setsockopt(zmq.LINGER, 500)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # it is said when there is nobody to take a message
         if guard is not None and not guard.trusting and not self.local:
             # Who sends faster than it is heard waits, and who does not listen misses what it is told again later.
             self.socket.setsockopt(zmq.RCVHWM, _STRANGERS_MESSAGES)
@@ -109,10 +110,13 @@ class Door:
                 parts.append(part)
         return parts
 
-    def send(self, route: bytes, message: messages.Message) -> None:
-        """Send ``message``; one who is gone takes nothing, which does not matter."""
-        with contextlib.suppress(zmq.Again, zmq.ZMQError):
+    def send(self, route: bytes, message: messages.Message) -> bool:
+        """Send ``message``; one who is gone takes nothing, which does not matter. False if there is no connection."""
+        try:
             self.socket.send_multipart([route, *messages.encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError as exc:
+            return exc.errno != zmq.EHOSTUNREACH
+        return True
 
 
 def _said_of(frame: zmq.Frame, what: str) -> str:

@@ -48,6 +48,9 @@ class Runs(Protocol):
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """A producer's message; False if the producer is not known."""
 
+    def unreached(self, producer: bytes) -> None:
+        """There is no connection to a producer that was to be told something."""
+
     def tick(self) -> None:
         """Some time has passed."""
 
@@ -173,10 +176,10 @@ class Receiver:
         """Send what the runs have posted. A producer that is gone takes nothing, which does not matter."""
         for producer, message in self._outbox.take():
             seat = self._seats.of(producer)
-            if seat is not None:
-                seat.door.send(seat.route, message)
-            else:  # known from its journal alone: on this machine its connection has its name
-                self._doors[-1].send(producer, message)
+            # Who is known from its journal alone is on this machine, where its connection has its name.
+            door, route = (self._doors[-1], producer) if seat is None else (seat.door, seat.route)
+            if not door.send(route, message):
+                self._runs.unreached(producer)
 
     def _look_at_clients(self) -> None:
         """Shut out at once, on living connections too, whoever is not to be let in any more."""

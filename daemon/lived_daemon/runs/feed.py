@@ -57,6 +57,8 @@ class Feed:
     damages: int = 0
     since: float = field(default_factory=time.monotonic)
     told_at: float = 0.0
+    #: From when to when (monotonic seconds) there was no connection to it, whenever that was tried; None if there is.
+    unreached: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self.rank = rank_of(self.hello)

@@ -69,6 +69,9 @@ class Intake:
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
             self._skip(feed, feed.session.received, hello.first)
+        feed.unreached = None
+        if feed.rank is not None and not feed.journal and not hello.journal:
+            feed.gone = False  # it was given up, and is there again
         feed.refused, feed.client = False, client
         feed.end = hello.run.get(END, feed.end)
         feed.dropped = hello.run.get(DROPPED, feed.dropped)

@@ -213,6 +213,12 @@ class Registry:
             self._forget(producer)
         return True
 
+    def unreached(self, producer: bytes) -> None:
+        """There is no connection to ``producer``: its run may have to do without."""
+        worker = self._of_producer.get(producer)
+        if worker is not None:
+            worker.inbox.put(commands.Unreached(producer))
+
     @property
     def _flood(self) -> str:
         """Why who does not mind what it is told is refused."""
@@ -336,6 +342,7 @@ class Registry:
             self._notice_gone(worker)
             self._give_signs(worker, now)
             self._show_out_refused(worker)
+            self._let_go(worker)
             if worker.idle and not any(known is worker for known in self._of_producer.values()):
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
@@ -349,6 +356,14 @@ class Registry:
             if waits and feed.open and now - feed.told_at >= SIGN_SECONDS:
                 feed.told_at = now
                 self._post(feed.producer, messages.Acknowledge(feed.durable, feed.told_limit))
+
+    def _let_go(self, worker: Worker) -> None:
+        """Ranks that the run's thread has not reached for long are as if they had left; they may greet again."""
+        while worker.lost:
+            producer = worker.lost.popleft()
+            if self._of_producer.get(producer) is worker:
+                worker.inbox.put(commands.Left(producer))
+                self._forget(producer)
 
     def _show_out_refused(self, worker: Worker) -> None:
         """What the run's thread has found that producers may not do."""

@@ -91,6 +91,8 @@ class Worker:
         self._guard = Guard() if guard is None else guard
         #: Which producers are to be refused, why in a word and in a sentence; taken by the registry.
         self.offences: deque[tuple[bytes, str, str]] = deque()
+        #: Ranks that there has been no connection to for long, while others wait for them; for the registry.
+        self.lost: deque[bytes] = deque()
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self._project = _project_of(header)
@@ -114,7 +116,7 @@ class Worker:
         parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync, self._guard.staging)
         intake, cuts, jobs, teller, limits = self.intake, self._cuts, self._jobs, self._teller, self._limits
         self._run = Run(directory, intake, cuts, jobs, teller, fsync, self._drain, parts, limits, sharing=self._sharing)
-        self._roll_call = RollCall(home, self.intake, self._run)
+        self._roll_call = RollCall(home, self.intake, self._run, post, self.lost.append)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)
         self._next_tick = 0.0
@@ -258,6 +260,8 @@ class Worker:
             self._next_tick = 0.0
         elif isinstance(command, commands.Left):
             self._leave(command.producer)
+        elif isinstance(command, commands.Unreached):
+            self._roll_call.note_unreached(command.producer, time.monotonic())
         elif isinstance(command, commands.Gone):
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
