@@ -218,6 +218,9 @@ class Live:
         if self._step != 0:
             self._step += 1
 
+    def __repr__(self) -> str:
+        return f"<Live {self.dir!r}, step {self._step or 0}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, a Live becomes one that joins the same run."""
         overflow = (self._settings.overflow, self._settings.overflow_wait)
@@ -456,7 +459,7 @@ class Live:
             InvalidNameError: a key cannot name a file, as in :meth:`log_metric`; likewise.
         """
         if not isinstance(data, Mapping):
-            raise InvalidDataTypeError("row", type(data))
+            raise InvalidDataTypeError("row", f"{type(data)} is no dict; pass one of names and values: {{'loss': 0.5}}")
         current = self._step or 0
         at = current if step is None else self._enter_row(step, current)
         if at >= current:
@@ -690,7 +693,7 @@ class Live:
         """
         from lived.capture.artifacts import capture_artifact
 
-        reason = repository.artifact_warning(path, self._cwd, os.environ) if self._settings.local else None
+        reason = self.untracked(path)
         untold = reason is not None or (not self._settings.local and self._run.get("rank", 0) > 0)
         captured = capture_artifact(
             path,
@@ -708,6 +711,10 @@ class Live:
             logger.warning(reason)
             return
         self._recorder.append_artifact(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
+
+    def untracked(self, path: str | os.PathLike[str]) -> str | None:
+        """Why :meth:`log_artifact` of ``path`` would do nothing, and the way out; None where it tracks or sends it."""
+        return repository.artifact_warning(path, self._cwd, os.environ) if self._settings.local else None
 
     def cache(self, path: str | os.PathLike[str]) -> None:
         """Track a file or directory with DVC, with the content that it has now."""

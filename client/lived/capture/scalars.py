@@ -47,7 +47,12 @@ def _array_scalar(name: str, val: Any) -> Any:
         return values.Array(val.dtype.str, (), val.tobytes())
     plain = exact(item(val)) if zero_dimensional(val) else None
     if plain is None:
-        raise InvalidDataTypeError(name, type(val))
+        way_out = (
+            "pass one number of it, such as its mean(), or the whole of it to live.log"
+            if hasattr(val, "shape")
+            else "a metric is a number or text"
+        )
+        raise InvalidDataTypeError(name, f"{kind}; {way_out}")
     return plain
 
 

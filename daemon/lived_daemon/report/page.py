@@ -31,6 +31,15 @@ __all__ = ["Report", "ReportInputs", "render_html", "render_markdown", "render_n
 REFRESH_SECONDS = 5
 #: What ends a script, or has its end passed over, wherever it stands in it.
 _ENDS_SCRIPT = re.compile(r"<(?=[/!]|script)", re.IGNORECASE)
+#: What stands in the place of a plot where vega, which dvc-render has a page load from a server, did not come.
+_WITHOUT_VEGA = """<script>
+window.vegaEmbed = window.vegaEmbed || function (where, spec) {
+    const place = document.getElementById(where.slice(1));
+    const title = (spec.title && spec.title.text) || spec.title || place.id;
+    place.style = "text-align: center; padding: 10px";
+    place.textContent = title + ": not drawn, since vega could not be loaded from cdn.jsdelivr.net";
+};
+</script>"""
 #: pyplot, through which dvc-render draws, has one current figure per process.
 _PYPLOT = threading.Lock()
 
@@ -60,6 +69,8 @@ def render_html(inputs: ReportInputs) -> Report:
         renderer = part.build()
         element = _html_element(renderer)
         page.with_scripts(renderer.SCRIPTS)
+        if "vega-embed" in renderer.SCRIPTS:
+            page.with_scripts(_WITHOUT_VEGA)
         page.with_element(element)
 
     _draw(sorted(parts, key=_html_order), add, complaints)
