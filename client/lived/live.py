@@ -515,6 +515,10 @@ class Live:
                     refused = refused or found
             except rows.REFUSALS as exc:
                 refused = refused or exc
+            except RecursionError as exc:
+                if prefix:
+                    raise  # only where the stack is short again
+                refused = refused or rows.too_deep(key, exc)
             append_metric = self._recorder.append_metric  # the first of all may have attached another producer
         return refused
 

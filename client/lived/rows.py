@@ -67,6 +67,17 @@ def log_row(
                 _log_entry(name, value, log_metric, log_media)
         except REFUSALS as exc:
             refused = refused or exc
+        except RecursionError as exc:
+            if prefix:
+                raise  # only where the stack is short again
+            refused = refused or too_deep(key, exc)
+    return refused
+
+
+def too_deep(key: str, cause: RecursionError) -> InvalidDataTypeError:
+    """Why a dict that has itself in it is refused."""
+    refused = InvalidDataTypeError(key, "dicts lie in each other too deep, or in themselves")
+    refused.__cause__ = cause
     return refused
 
 
@@ -162,12 +173,19 @@ def _array_of(key: str, value: Any) -> Any:
         import numpy as np
 
         return np.array(value)
-    array = ndarray_of(value) if hasattr(value, "shape") else None
+    array = ndarray_of(_unmasked(value)) if hasattr(value, "shape") else None
     if array is None:
         raise InvalidDataTypeError(key, type(value))
     if array.dtype.kind not in "biuf" or not array.size:
         raise InvalidDataTypeError(key, f"an array of {array.dtype} of shape {array.shape}, which has no numbers")
     return array
+
+
+def _unmasked(value: Any) -> Any:
+    """A masked array without what is masked; with NaN in its place, where elements are a metric each."""
+    if not hasattr(value, "mask") or not hasattr(value, "compressed"):
+        return value
+    return value.compressed() if value.size > MOST_ELEMENTS else value.astype(float).filled(float("nan"))
 
 
 def _placed(nested: Any, place: str, axes: int) -> Iterator[tuple[str, Any]]:

@@ -299,3 +299,26 @@ def test_numbers_of_any_size_are_counted(live: Live) -> None:
         assert sum(found["values"]) == 40
         assert found["bins"] == sorted(found["bins"])
         assert found["bins"][0] <= numbers.min() <= numbers.max() <= found["bins"][-1]
+
+
+def test_what_is_masked_is_not_logged_as_numbers(live: Live) -> None:
+    """It is NaN where elements are a metric each, and not counted in a histogram."""
+    numbers = np.ma.masked_less(np.arange(50), 10)
+    live.log({"one": np.ma.masked, "few": np.ma.masked_less([1, 5], 3), "many": numbers, "mean": numbers.mean()})
+    assert [landed(live, name) for name in ("one", "few.0", "few.1", "mean")] == [
+        ["0,nan"],
+        ["0,nan"],
+        ["0,5.0"],
+        ["0,29.5"],
+    ]
+    assert sum(json.loads(Path("run/media/histogram/many/0.json").read_text(encoding="utf-8"))["values"]) == 40
+
+
+def test_a_dict_within_itself_is_refused_and_the_others_land(live: Live) -> None:
+    """Though its end is found nowhere, in either branch."""
+    endless: dict[str, Any] = {}
+    endless.update(left=endless, right=endless)
+    for step in None, -1:
+        with pytest.raises(InvalidDataTypeError, match=r"'endless'.*too deep"):
+            live.log({"endless": endless, "good": 1.0}, step=step)
+    assert landed(live, "good") == ["0,1.0", "-1,1.0"]

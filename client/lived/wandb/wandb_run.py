@@ -20,7 +20,7 @@ from lived.error import (
 )
 from lived.live import Live
 from lived.run import Run as Written
-from lived.wandb import standing, watching
+from lived.wandb import logged, standing, watching
 from lived.wandb.artifact_calls import ArtifactCalls
 from lived.wandb.configuration import Config, ConfigStatic, Settings
 from lived.wandb.errors import ConfigError, DefinitionError, UsageError, WrongTypeError
@@ -199,14 +199,14 @@ class Run(ArtifactCalls, FileCalls):
     # -- logging -------------------------------------------------------------------------------------------------------
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-        """Log a row; see :meth:`lived.Live.log`. A value of None is left out.
+        """Log a row; see :meth:`lived.Live.log`. A value of None is left out, and what has no form in rows is text.
 
         What ails the daemon, the disk or anything else of this side is a warning, once for each kind, and so is what
         cannot be named here, which is left out; the loop goes on.
 
         Raises:
-            TypeError: ``data`` is no mapping, a key is not a str, or a value is of a type that cannot be logged; what
-                stands before that is.
+            TypeError: ``data`` is no mapping, a key is not a str, or a value is of a type that wandb does not take
+                either; all others are logged, and the row is closed as ever.
             UsageError: the run is finished.
         """
         self._check_open("logging")
@@ -216,7 +216,7 @@ class Run(ArtifactCalls, FileCalls):
             raise TypeError("the keys of what is logged must be str")
         if self._live is None:
             return
-        row = {key: value for key, value in data.items() if value is not None}
+        row = logged.row_of(data)
         try:
             if row.keys() <= self._known:
                 self._live.log(row, step=step, commit=commit)
@@ -228,18 +228,28 @@ class Run(ArtifactCalls, FileCalls):
             self._warn(exc)
 
     def _log_new(self, live: Live, row: dict[str, Any], step: int | None, commit: bool | None) -> None:
-        """Log a row with new keys, of which some may be no names of metrics here: all others are logged."""
+        """Log a row with new keys, of which some may be no names of metrics here: all others are logged.
+
+        Raises:
+            InvalidDataTypeError: a value cannot be logged; all others are.
+        """
+        refused: InvalidDataTypeError | None = None
         for key, value in row.items():
             try:
                 live.log({key: value}, step=step, commit=False)
             except InvalidNameError as exc:
                 termwarn(f"run {self.id}: {key!r} is not logged: {exc}", repeat=False)
                 continue
+            except InvalidDataTypeError as exc:
+                refused = refused or exc
+                continue
             if not isinstance(value, Mapping):  # whose keys are only seen by a look into it
                 self._known.add(key)
             if "/" in key:
                 self._names.add(key)
         live.log({}, step=step, commit=commit)
+        if refused is not None:
+            raise refused
 
     def define_metric(
         self,
