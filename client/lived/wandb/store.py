@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from time import time_ns
 from typing import Any
 
@@ -43,6 +43,10 @@ class Record:
         return earlier if os.path.isdir(earlier) else os.path.join(self.place, "artifacts", self.name)
 
 
+_FIELDS = frozenset(one.name for one in fields(Record))
+_NEEDED = frozenset({"name", "version", "type"})
+
+
 def _earlier(place: str, name: str, version: int) -> str:
     return os.path.join(place, "versions", name, f"v{version}")
 
@@ -64,15 +68,18 @@ def _lines(place: str) -> Iterator[dict[str, Any]]:
         return
     for line in text[: text.rfind("\n") + 1].splitlines():
         with contextlib.suppress(ValueError):  # torn by a crash
-            yield json.loads(line)
+            content = json.loads(line)
+            if isinstance(content, dict):
+                yield content
 
 
 def logged(place: str) -> list[Record]:
     """What the run in ``place`` has logged, in the order of time."""
     found: dict[tuple[str, int], Record] = {}
     for line in _lines(place):
-        if "version" in line:
-            found[line["name"], line["version"]] = Record(**{**line, "place": place})
+        if line.keys() >= _NEEDED:
+            known = {name: value for name, value in line.items() if name in _FIELDS}
+            found[line["name"], line["version"]] = Record(**{**known, "place": place})
     return list(found.values())
 
 
