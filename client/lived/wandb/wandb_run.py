@@ -20,7 +20,7 @@ from lived.error import (
 )
 from lived.live import Live
 from lived.run import Run as Written
-from lived.wandb import logged, standing, watching
+from lived.wandb import leaving, logged, standing, watching
 from lived.wandb.artifact_calls import ArtifactCalls
 from lived.wandb.configuration import Config, ConfigStatic, Settings
 from lived.wandb.errors import ConfigError, DefinitionError, UsageError, WrongTypeError
@@ -68,6 +68,8 @@ class Run(ArtifactCalls, FileCalls):
     ) -> None:
         self._live = live
         self._forget = forget
+        #: The process that says how the run stands; none where it is another one's.
+        self._teller = None if joins else os.getpid()
         self._finished = False
         self._warned: set[type] = set()
         self._place = place
@@ -357,7 +359,10 @@ class Run(ArtifactCalls, FileCalls):
         return f"<p>run {html.escape(self.name or self.id)} in <code>{html.escape(self.dir)}</code></p>"
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:  # noqa: ARG002 - wandb's signature
-        """End the run: return when everything logged is in the tree. With an ``exit_code`` but 0 it has failed."""
+        """End the run: return when everything logged is in the tree. With an ``exit_code`` but 0 it has failed.
+
+        In a forked child, and where it was joined, the run goes on in the process that began it.
+        """
         if self._finished:
             return
         self.unwatch()
@@ -371,7 +376,8 @@ class Run(ArtifactCalls, FileCalls):
                 self._live.end()
             except (DaemonUnavailableError, OSError) as exc:
                 self._warn(exc)
-            self._stands(standing.finish, exit_code or 0)
+            if self._teller == os.getpid():
+                self._stands(standing.finish, exit_code or 0)
 
     def __enter__(self) -> Run:
         return self
@@ -379,7 +385,7 @@ class Run(ArtifactCalls, FileCalls):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.finish(0 if kind is None else 1)
+        self.finish(leaving.code_of(value.code) if isinstance(value, SystemExit) else int(kind is not None))
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
