@@ -125,10 +125,16 @@ def add(root: str, record: Record, files: str, aliases: list[str]) -> Record:
 
     Raises:
         OSError: they cannot be stored.
+        ValueError: the versions before are of another type.
     """
     os.makedirs(record.place, exist_ok=True)
     with _locked(root):
         before = versions(root, record.name, record.project)
+        if before and before[-1].type != record.type:
+            raise ValueError(
+                f"the artifact {record.name!r} is of type {before[-1].type!r} already, and cannot be of type"
+                f" {record.type!r} as well; choose another name"
+            )
         if before and before[-1].references == record.references and _same(before[-1].folder, files):
             record = before[-1]
         else:
@@ -143,7 +149,7 @@ def _place(record: Record, files: str, earlier: list[int]) -> None:
     target = os.path.join(record.place, "artifacts", record.name)
     arriving = f"{target}.tmp"
     shutil.rmtree(arriving, ignore_errors=True)
-    shutil.copytree(files, arriving)
+    shutil.copytree(files, arriving, copy_function=_link)
     if os.path.isdir(target):
         before = _earlier(record.place, record.name, earlier[-1]) if earlier else f"{target}.old"
         if earlier and not os.path.exists(before):
@@ -154,6 +160,14 @@ def _place(record: Record, files: str, earlier: list[int]) -> None:
         else:  # an earlier call came to its end in between
             shutil.rmtree(target)
     os.rename(arriving, target)
+
+
+def _link(source: str, target: str) -> None:
+    """Have a file of a draft at ``target`` too; as a copy only where it cannot be the same file."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def write(record: Record) -> None:
@@ -171,7 +185,12 @@ def use(place: str, name: str) -> None:
 def _append(place: str, line: Mapping[str, Any]) -> None:
     os.makedirs(place, exist_ok=True)
     with open(os.path.join(place, _INDEX), "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, default=str) + "\n")
+        file.write(json.dumps(line, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has in place of ``value``: numbers of arrays and tensors, else text."""
+    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else str(value)
 
 
 def _same(one: str, other: str) -> bool:
