@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -281,3 +282,33 @@ def test_what_wandb_refuses_is_a_type_error_and_the_others_land(tmp_path: Path) 
                 run.log({"before": 1.0, "bad": bad, "behind": 2.0})
     rows = wandb.Api(tmp_path).run("one").history(pandas=False)
     assert rows == [{"_step": step, "before": 1.0, "behind": 2.0} for step in range(5)]
+
+
+def test_a_finished_run_says_that_it_takes_nothing_more(tmp_path: Path) -> None:
+    """Neither config nor summary; both can still be read."""
+    with wandb.init(dir=tmp_path, id="one", config={"lr": 1}) as run:
+        run.log({"loss": 0.5, "val/loss": 0.25})
+    changes: list[Callable[[], object]] = [
+        lambda: run.config.update({"late": 1}),
+        lambda: setattr(run, "name", "late"),
+        lambda: run.summary.update({"late": 1}),
+        lambda: run.summary["val"].update({"late": 1}),
+        lambda: run.summary.pop("loss"),
+    ]
+    for change in changes:
+        with pytest.raises(wandb.UsageError, match="is finished"):
+            change()
+    assert (run.config["lr"], run.summary["loss"], "late" in run.summary, "late" in run.config) == (
+        1,
+        0.5,
+        False,
+        False,
+    )
+
+
+def test_an_alert_has_a_level_of_wandbs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with wandb.init(dir=tmp_path) as run:
+        run.alert("title", "text", wandb.AlertLevel.WARN)
+        with pytest.raises(ValueError, match="INFO, WARN, ERROR"):
+            run.alert("title", level="FOO")
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("WARNING", "title: text")]

@@ -140,7 +140,11 @@ class Run(ArtifactCalls, FileCalls):
     @property
     def summary(self) -> Summary:
         """The latest value of each metric; see :attr:`lived.Live.summary`."""
-        return Summary(lambda: self._live.summary if self._live is not None else self._nothing, lambda: self._names)
+        return Summary(
+            lambda: self._live.summary if self._live is not None else self._nothing,
+            lambda: self._names,
+            lambda: self._check_open("changing the summary"),
+        )
 
     @property
     def _attach_id(self) -> str:
@@ -332,8 +336,15 @@ class Run(ArtifactCalls, FileCalls):
                 self._watches.remove(watch)
 
     def alert(self, title: str, text: str = "", level: str = "INFO", wait_duration: float | None = None) -> None:  # noqa: ARG002 - wandb's signature
-        """Say it through the logger ``lived``; nobody is sent anything."""
-        logger.log(getattr(logging, {"WARN": "WARNING"}.get(level, level)), "%s: %s", title, text)
+        """Say it through the logger ``lived``; nobody is sent anything.
+
+        Raises:
+            ValueError: ``level`` is none of ``AlertLevel``'s.
+        """
+        levels = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
+        if level not in levels:
+            raise ValueError(f"level must be {', '.join(levels)}, not {level!r}")
+        logger.log(levels[level], "%s: %s", title, text)
 
     def mark_preempting(self) -> None:
         """Nobody schedules local runs."""
@@ -416,7 +427,12 @@ class Run(ArtifactCalls, FileCalls):
         self._write_params(given)
 
     def _write_params(self, given: dict[str, Any]) -> None:
-        """Log each; what YAML has no form for as text, as in wandb."""
+        """Log each; what YAML has no form for as text, as in wandb.
+
+        Raises:
+            UsageError: the run is finished.
+        """
+        self._check_open("changing the config")
         if self._live is None or not given:
             return
         try:
