@@ -96,6 +96,47 @@ def test_a_file_that_cannot_be_read_shuts_out_its_own_client_alone(
     assert found.may(public, "any"), "the copy of its file counts now"
 
 
+@pytest.mark.parametrize("target", ["nowhere", "loop.pub"])
+def test_a_link_that_leads_nowhere_keeps_no_key_alive(
+    folder: Path, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside it a file that is added lets in, and one that is removed shuts out; the link is named."""
+    public = add(folder, "laptop")
+    found = Clients(str(folder / "authorized_clients"))
+    card(folder, "loop").symlink_to(folder / "authorized_clients" / target)
+    later = add(folder, "later")
+    found.refresh()
+    assert found.client(public) is not None
+    assert found.client(later) is not None
+    card(folder, "laptop").unlink()
+    found.refresh()
+    assert found.client(public) is None
+    assert found.client(later) is not None
+    assert "loop.pub cannot be read" in caplog.text
+
+
+def test_a_file_that_others_can_write_lets_nobody_in(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Else whoever can write it lets themselves in, though the folder is its owner's alone."""
+    public, other = add(folder, "laptop"), add(folder, "other")
+    card(folder, "laptop").chmod(0o666)
+    found = Clients(str(folder / "authorized_clients"))
+    assert found.client(public) is None
+    assert found.client(other) is not None
+    assert f"`chmod 644 {card(folder, 'laptop')}`" in caplog.text
+    card(folder, "laptop").chmod(0o644)
+    found.refresh()
+    assert found.client(public) is not None
+
+
+def test_a_key_file_from_another_system_is_read(folder: Path) -> None:
+    """One with a mark in front of its text, and another end of its lines, is the same key."""
+    public = add(folder, "laptop")
+    for path in (card(folder, "laptop"), folder / "laptop.key"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert Clients(str(folder / "authorized_clients")).client(public) is not None
+    assert "secret_key" in keys.read_secret(str(folder / "laptop.key"))
+
+
 @pytest.mark.parametrize("trouble", ["writable", "gone"])
 def test_a_folder_that_cannot_be_trusted_lets_nobody_in(
     folder: Path, trouble: str, caplog: pytest.LogCaptureFixture
