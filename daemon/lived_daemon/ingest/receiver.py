@@ -135,23 +135,23 @@ class Receiver:
         self._doors: list[Door] = []
         if guarded is None:
             self._seats = Seats()
-            self._doors.append(Door(self._context, endpoint, None, self._guard))
+            self._doors.append(Door(self._context, endpoint, None, self._guard, self._refuse))
         else:
             self._clients = Clients(guarded.server.clients)
             self._doorkeeper = Doorkeeper(self._context, self._clients)  # before anybody can knock
             self._poller.register(self._doorkeeper.socket, zmq.POLLIN)
             self._seats = Seats(self._clients, Owners(guarded.owners))
-            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard))
+            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard, self._refuse))
             self._doors.append(Door(self._context, guarded.local, None, self._guard))
         self.address = self._doors[0].address
         for door in self._doors:
             self._poller.register(door.socket, zmq.POLLIN)
         self._poller.register(outbox.read_fd, zmq.POLLIN)
-        self._next_tick = 0.0
+        self._next_tick = self._next_look = 0.0
 
     def turn(self) -> None:
         """Wait for something to do, at most until the next tick, and do it."""
-        timeout = max(0.0, self._next_tick - time.monotonic())
+        timeout = max(0.0, min(self._next_tick, self._next_look) - time.monotonic())
         ready = dict(self._poller.poll(int(timeout * 1000)))
         if self._doorkeeper is not None and self._doorkeeper.socket in ready:
             self._doorkeeper.answer()
@@ -160,6 +160,8 @@ class Receiver:
                 self._receive(door)
         self.send_posted()
         now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + min(door.look_at_connections() for door in self._doors)
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             self._look_at_clients()
@@ -345,7 +347,7 @@ class Receiver:
         """Send what is posted, and close."""
         self.send_posted()
         for door in self._doors:
-            door.socket.close()
+            door.close()
         if self._doorkeeper is not None:
             self._doorkeeper.socket.close()
         self._context.term()
