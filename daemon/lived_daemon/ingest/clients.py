@@ -118,7 +118,7 @@ class Clients:
 
 
 def _signature_of(path: str) -> tuple[int, ...]:
-    """What tells one state of a file from another; one that is not to be had, a link to nowhere say, has a state too."""
+    """What tells one state of a file from another; one that is not to be had, a dead link say, has a state too."""
     try:
         found = os.stat(path)
     except OSError as exc:

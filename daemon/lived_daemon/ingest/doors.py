@@ -146,10 +146,14 @@ def _said_of(frame: zmq.Frame, what: str) -> str:
 
 
 class Doorkeeper:
-    """Answers ZeroMQ's question whether a key is let in, for all doors with keys of one context."""
+    """Answers ZeroMQ's question whether a key is let in, for all doors with keys of one context.
 
-    def __init__(self, context: zmq.Context[Any], clients: Clients) -> None:
+    ``say`` is called for each that is not, with what is to be logged; with nothing where that was said just before.
+    """
+
+    def __init__(self, context: zmq.Context[Any], clients: Clients, say: Callable[[str], object]) -> None:
         self._clients = clients
+        self._tell = say
         self._said: dict[str, float] = {}
         self.socket = context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -175,8 +179,9 @@ class Doorkeeper:
     def _say(self, address: str, public: str) -> None:
         now = time.monotonic()
         if now - self._said.get(public, -_SAY_SECONDS) < _SAY_SECONDS:
+            self._tell("")
             return
         if len(self._said) >= _MOST_SAID:
             self._said.clear()
         self._said[public] = now
-        logger.warning(f"a client at {address} was turned away, whose public key is {public or 'none'}")
+        self._tell(f"a client at {address} was turned away, whose public key is {public or 'none'}")

@@ -48,6 +48,9 @@ class Runs(Protocol):
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """A producer's message; False if the producer is not known."""
 
+    def serves(self, producer: bytes) -> bool:
+        """Whether a producer has greeted, and is not gone."""
+
     def tick(self) -> None:
         """Some time has passed."""
 
@@ -138,7 +141,7 @@ class Receiver:
             self._doors.append(Door(self._context, endpoint, None, self._guard, self._refuse))
         else:
             self._clients = Clients(guarded.server.clients)
-            self._doorkeeper = Doorkeeper(self._context, self._clients)  # before anybody can knock
+            self._doorkeeper = Doorkeeper(self._context, self._clients, self._turned_away)  # before anybody can knock
             self._poller.register(self._doorkeeper.socket, zmq.POLLIN)
             self._seats = Seats(self._clients, Owners(guarded.owners))
             self._doors.append(Door(self._context, endpoint, guarded.server, self._guard, self._refuse))
@@ -166,6 +169,7 @@ class Receiver:
             self._next_tick = now + TICK_SECONDS
             self._look_at_clients()
             self._runs.tick()
+            self._seats.keep(self._runs.serves)
 
     def send_posted(self) -> None:
         """Send what the runs have posted. A producer that is gone takes nothing, which does not matter."""
@@ -287,6 +291,12 @@ class Receiver:
     def _turn_away(self, door: Door, route: bytes, event: str, cause: str, run_id: str = "") -> None:
         self._refuse(event)
         door.send(route, messages.Fault(time.time_ns(), run_id, event, cause, fatal=True))
+
+    def _turned_away(self, text: str) -> None:
+        """Somebody without a key that is let in has knocked."""
+        self._refuse("key")
+        if text:
+            self._guard.log("key", text)
 
     def _refuse(self, reason: str) -> None:
         self._tally.add("refused_messages", 1, reason)

@@ -219,6 +219,9 @@ def test_a_connection_by_which_a_longer_message_comes_is_closed(tmp_path: Path) 
     class Runs:
         def hello(self, *_: Any, **__: Any) -> None: ...
 
+        def serves(self, producer: bytes) -> bool:
+            return bool(producer)
+
         def tick(self) -> None: ...
 
         def deliver(self, _: bytes, message: messages.Message) -> bool:

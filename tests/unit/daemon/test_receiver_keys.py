@@ -36,6 +36,9 @@ class Runs:
         self.heard.append((producer, message))
         return True
 
+    def serves(self, producer: bytes) -> bool:
+        return bool(producer)
+
     def tick(self) -> None:
         pass
 
