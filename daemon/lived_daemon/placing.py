@@ -163,9 +163,11 @@ class Placing:
         with contextlib.suppress(OSError):
             os.unlink(self._file_of(claim))
         origin = claim.place.partition("/")[0], claim.host, claim.directory
-        for known, key in ((self._of_origin, origin), *((self._of_run, (run, claim.wish)) for run in claim.runs)):
-            if known.get(key) is claim:
-                del known[key]
+        if self._of_origin.get(origin) is claim:
+            del self._of_origin[origin]
+        for run_id in claim.runs:
+            if self._of_run.get((run_id, claim.wish)) is claim:
+                del self._of_run[run_id, claim.wish]
         for folder in _folders_of(claim.place):
             self._below[folder].discard(claim.place)
             if not self._below[folder]:
