@@ -51,6 +51,9 @@ class Runs(Protocol):
     def unreached(self, producer: bytes) -> None:
         """There is no connection to a producer that was to be told something."""
 
+    def serves(self, producer: bytes) -> bool:
+        """Whether a producer has greeted, and is not gone."""
+
     def tick(self) -> None:
         """Some time has passed."""
 
@@ -142,23 +145,23 @@ class Receiver:
         self._doors: list[Door] = []
         if guarded is None:
             self._seats = Seats()
-            self._doors.append(Door(self._context, endpoint, None, self._guard))
+            self._doors.append(Door(self._context, endpoint, None, self._guard, self._refuse))
         else:
             self._clients = Clients(guarded.server.clients)
-            self._doorkeeper = Doorkeeper(self._context, self._clients)  # before anybody can knock
+            self._doorkeeper = Doorkeeper(self._context, self._clients, self._turned_away)  # before anybody can knock
             self._poller.register(self._doorkeeper.socket, zmq.POLLIN)
             self._seats = Seats(self._clients, Owners(guarded.owners))
-            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard))
+            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard, self._refuse))
             self._doors.append(Door(self._context, guarded.local, None, self._guard))
         self.address = self._doors[0].address
         for door in self._doors:
             self._poller.register(door.socket, zmq.POLLIN)
         self._poller.register(outbox.read_fd, zmq.POLLIN)
-        self._next_tick = 0.0
+        self._next_tick = self._next_look = 0.0
 
     def turn(self) -> None:
         """Wait for something to do, at most until the next tick, and do it."""
-        timeout = max(0.0, self._next_tick - time.monotonic())
+        timeout = max(0.0, min(self._next_tick, self._next_look) - time.monotonic())
         ready = dict(self._poller.poll(int(timeout * 1000)))
         if self._doorkeeper is not None and self._doorkeeper.socket in ready:
             self._doorkeeper.answer()
@@ -167,10 +170,13 @@ class Receiver:
                 self._receive(door)
         self.send_posted()
         now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + min(door.look_at_connections() for door in self._doors)
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             self._look_at_clients()
             self._runs.tick()
+            self._seats.keep(self._runs.serves)
 
     def send_posted(self) -> None:
         """Send what the runs have posted. A producer that is gone takes nothing, which does not matter."""
@@ -293,6 +299,12 @@ class Receiver:
         self._refuse(event)
         door.send(route, messages.Fault(time.time_ns(), run_id, event, cause, fatal=True))
 
+    def _turned_away(self, text: str) -> None:
+        """Somebody without a key that is let in has knocked."""
+        self._refuse("key")
+        if text:
+            self._guard.log("key", text)
+
     def _refuse(self, reason: str) -> None:
         self._tally.add("refused_messages", 1, reason)
 
@@ -352,7 +364,7 @@ class Receiver:
         """Send what is posted, and close."""
         self.send_posted()
         for door in self._doors:
-            door.socket.close()
+            door.close()
         if self._doorkeeper is not None:
             self._doorkeeper.socket.close()
         self._context.term()

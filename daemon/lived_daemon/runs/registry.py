@@ -20,7 +20,7 @@ from lived_daemon import checkpoint, logs, system
 from lived_daemon.ingest import orphans
 from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.metrics.tally import Tally
-from lived_daemon.placing import PLACED, PlaceError, Placing
+from lived_daemon.placing import PLACED, PlaceError, Placing, placed_run
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
@@ -38,6 +38,8 @@ SIGN_SECONDS = 0.4
 
 #: How often journals are looked for that nobody is sending: their trainer ended before it said anything. Seconds.
 ORPHAN_SECONDS = 1.0
+#: Why runs have no directory: so many reasons are known to have been said.
+_MOST_REASONS = 1000
 
 
 class _Latest(NamedTuple):
@@ -103,15 +105,20 @@ class Registry:
         if not believed:  # whatever it says of paths on this machine
             hello = hello._replace(journal="")
             check_directory(hello.run["directory"])
-        try:
-            hello = hello._replace(run=self._placed(hello.run))
-        except PlaceError as exc:
-            self._refuse(hello, str(exc))
-            return
         worker = self._of_producer.get(hello.producer)
-        if worker is None or worker.finished.is_set():
+        if worker is not None and not worker.finished.is_set():  # it has its directory, whatever it says now
+            hello = hello._replace(run=placed_run(hello.run, self._hellos[hello.producer].run))
+        else:
             if not found:
                 self._check_room(hello, client)
+            try:
+                hello = hello._replace(run=self._placed(hello.run))
+            except PlaceError as exc:
+                self._refuse(hello, str(exc))
+                return
+            if not found:
+                self._check_run(hello, client)
+        if worker is None or worker.finished.is_set():
             hello = self._with_journal(hello, found)
             believed = believed or bool(hello.journal)  # it knows the name of a journal of this home
             if hello.run.get("resume") and hello.journal:
@@ -130,7 +137,7 @@ class Registry:
         worker.inbox.put(commands.Attach(hello, believed, client))
 
     def _check_room(self, hello: messages.Hello, client: str) -> None:
-        """Return if another producer may come.
+        """Return if another producer may come, and its run, if that is to have a place of its own.
 
         Raises:
             RefusedError: there are as many as there may be.
@@ -138,6 +145,16 @@ class Registry:
         limits = self._guard.limits
         if len(self._of_producer) >= limits.producers:
             raise RefusedError("producers", f"as many producers are being served as {limits.allow('producers')}")
+        if self._placing is not None and not self._placing.knows(hello.run):
+            self._check_run(hello, client)
+
+    def _check_run(self, hello: messages.Hello, client: str) -> None:
+        """Return if the run of a producer is being served, or may begin.
+
+        Raises:
+            RefusedError: there are as many as there may be.
+        """
+        limits = self._guard.limits
         if places.run_key(hello.run["directory"], hello.run["run_id"]) in self._workers:
             return
         if len(self._workers) >= limits.runs:
@@ -146,12 +163,18 @@ class Registry:
             cause = f"as many runs of {client or 'this user'} are being served as {limits.allow('clients_runs')}"
             raise RefusedError("runs", cause)
 
+    def serves(self, producer: bytes) -> bool:
+        """Whether ``producer`` has greeted, and is not gone."""
+        return producer in self._of_producer
+
     def _refuse(self, hello: messages.Hello, reason: str) -> None:
         """Have nothing to do with a producer, whose journal stays where it is."""
         self._tally.add("refused_messages", 1, "directory")
         if reason not in self._refused:
+            if len(self._refused) >= _MOST_REASONS:
+                self._refused.clear()
             self._refused.add(reason)
-            logger.warning(f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
+            self._guard.log("directory", f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
         fault = messages.Fault(time.time_ns(), hello.run["run_id"], "directory", reason, fatal=True)
         self._post(hello.producer, fault)
 

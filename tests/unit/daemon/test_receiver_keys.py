@@ -40,6 +40,9 @@ class Runs:
     def unreached(self, producer: bytes) -> None:
         self.gone.append(producer)
 
+    def serves(self, producer: bytes) -> bool:
+        return bool(producer)
+
     def tick(self) -> None:
         pass
 
