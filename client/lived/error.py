@@ -61,6 +61,14 @@ class InvalidDefinitionError(DvcLiveError, ValueError):
         super().__init__(str(msg))
 
 
+class UnreadableError(DvcLiveError, ValueError):
+    """A file of a run is not what lived writes; ``path`` is where it is, ``msg`` says what is wrong with it."""
+
+    def __init__(self, path: str, msg: object) -> None:
+        self.path = path
+        super().__init__(f"{path} cannot be read back: {msg}; mend the file, or remove it")
+
+
 class InvalidMetricNameError(InvalidNameError):
     """The name of a metric cannot be a file below the run directory; ``msg`` says why."""
 

@@ -35,6 +35,7 @@ from lived.error import (
     InvalidNameError,
     InvalidPlotTypeError,
 )
+from lived.media.base import Media
 from lived.notebook import NotebookReport
 from lived.options import directory_of, environment, open_once, report_mode, run_id_of
 from lived.recorder import Recorder
@@ -115,6 +116,8 @@ class Live:
         ranks.check_reduce(reduce)
         place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
         ranks.warn_once(place.problem)
+        if place.rank == 0 and self._settings.local:
+            ranks.warn_once(ranks.several_machines(os.environ, place.world_size))
         self._dir = directory_of(dir)
         if not self._settings.local:
             _check_place(self._dir)
@@ -194,10 +197,10 @@ class Live:
     def _whose(self, place: ranks.Place, reduce: str | None) -> dict[str, Any]:
         """Which run it is, and which of its ranks."""
         run_id = run_id_of(place.run_id)
-        if place.rank is None:
-            return {"run_id": run_id}
         if place.given:
             run_id = ranks.distinct(run_id, os.path.realpath(self._dir))
+        if place.rank is None:
+            return {"run_id": run_id}
         where = {"rank": place.rank, "world_size": place.world_size, "attempt": place.attempt}
         return {"run_id": run_id, **where, "reduce": reduce}
 
@@ -443,8 +446,9 @@ class Live:
         Args:
             data: keys and values. Nested dicts are flattened, their keys joined with dots. A value is one of
                 :meth:`log_metric`, a :class:`lived.media.Media`, a list of media of one kind, an array (more than 32
-                elements are a histogram, fewer a metric each: ``key.0``, ``key.1``), a Pillow image, or a figure of
-                plotly or matplotlib (a chart; one of matplotlib that plotly cannot convert, an image).
+                elements are a histogram, fewer a metric each: ``key.0``, ``key.1``), a Pillow image, a DataFrame (a
+                table), or a figure of plotly or matplotlib (a chart; one of matplotlib that plotly cannot convert, an
+                image).
             step: where the row stands, if not at the current step. A larger one than that closes the row at it, if
                 there is one, and becomes the current one; a smaller one is logged at without changing it. All rows
                 are kept; the last one of a step counts.
@@ -516,6 +520,10 @@ class Live:
                     refused = refused or found
             except rows.REFUSALS as exc:
                 refused = refused or exc
+            except RecursionError as exc:
+                if prefix:
+                    raise  # only where the stack is short again
+                refused = refused or rows.too_deep(key, exc)
             append_metric = self._recorder.append_metric  # the first of all may have attached another producer
         return refused
 
@@ -526,10 +534,11 @@ class Live:
         self._recorder.append(events.Metric(time_ns(), step, name, events.METRIC_PLOT, value))
         self._latest[name] = value
 
-    def _log_media_at(self, step: int, key: str, kind: str, items: list[dict[str, Any]]) -> None:
+    def _log_media_at(self, step: int, key: str, several: list[Media]) -> None:
         _check(key, ".jsonl")
+        items = [one.item for one in several]
         try:
-            self._recorder.append(events.Media(time_ns(), step, key, kind, items), to_value)
+            self._recorder.append(events.Media(time_ns(), step, key, several[0].kind, items), to_value)
         except (TypeError, UnicodeEncodeError) as exc:  # text with a lone surrogate, somewhere in a table or a label
             raise InvalidDataTypeError(key, str(exc)) from exc
 

@@ -16,11 +16,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO
 
 from lived_protocol.names import distinct
+
+from lived.error import UnreadableError
+
+logger = logging.getLogger("lived")
 
 Row = dict[str, Any]
 STEP = "_step"
@@ -53,12 +58,20 @@ class Run:
     def metric(self, key: str) -> dict[int, Any]:
         """The value of a metric at each of its steps, in their order; empty where it has no rows.
 
-        Numbers are int and float, all else is text.
+        Numbers are int and float, all else is text. Lines that are no rows are left out, with a warning.
         """
         path = self._rows(distinct(key))
         if not os.path.exists(path):
             path = self._rows(key)
-        values = {int(row[-2]): _parsed(row[-1]) for row in _lines(path)}
+        values: dict[int, Any] = {}
+        foreign = 0
+        for row in _lines(path):
+            try:
+                values[int(row[-2])] = _parsed(row[-1])
+            except (IndexError, ValueError):
+                foreign += 1
+        if foreign:
+            logger.warning("%s: %d lines are no rows with a step and a value, and are left out", path, foreign)
         return {step: values[step] for step in sorted(values)}
 
     def _rows(self, stem: str) -> str:
@@ -68,7 +81,7 @@ class Run:
         """The metric of a file; one that shares its name but for case with another has a mark behind it."""
         if "~" not in stem:
             return stem
-        with open(self._rows(stem), encoding="utf-8", newline="") as file:
+        with open(self._rows(stem), encoding="utf-8", errors="replace", newline="") as file:
             head = next(csv.reader(file, delimiter="\t"), [""])
         folder, slash, _ = stem.rpartition("/")
         name = f"{folder}{slash}{head[-1]}"
@@ -133,24 +146,41 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of ``metrics.json``; empty where there is none."""
-        try:
-            with open(os.path.join(self.dir, "metrics.json"), encoding="utf-8") as file:
-                content: dict[str, Any] = json.load(file)
-        except FileNotFoundError:
-            return {}
-        return content
+        """The content of ``metrics.json``; empty where there is none.
+
+        Raises:
+            UnreadableError: it is no object of JSON.
+        """
+        return self._content("metrics.json", json.load, ValueError)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The content of ``params.yaml``; empty where there is none."""
-        from ruamel.yaml import YAML
+        """The content of ``params.yaml``; empty where there is none.
 
+        Raises:
+            UnreadableError: it is no mapping of YAML.
+        """
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        return self._content("params.yaml", lambda file: YAML(typ="safe").load(file) or {}, (YAMLError, ValueError))
+
+    def _content(
+        self,
+        name: str,
+        load: Callable[[TextIO], Any],
+        troubles: type[Exception] | tuple[type[Exception], ...],
+    ) -> dict[str, Any]:
+        path = os.path.join(self.dir, name)
         try:
-            with open(os.path.join(self.dir, "params.yaml"), encoding="utf-8") as file:
-                content: dict[str, Any] = YAML(typ="safe").load(file) or {}
+            with open(path, encoding="utf-8") as file:
+                content = load(file)
         except FileNotFoundError:
             return {}
+        except troubles as exc:
+            raise UnreadableError(path, exc) from exc
+        if not isinstance(content, dict):
+            raise UnreadableError(path, f"it is a {type(content).__name__}, and has no keys")
         return content
 
     def files(self) -> list[str]:
@@ -185,7 +215,7 @@ class Run:
 def _whole(path: str) -> str:
     """The lines of a file that are whole; the last one may be under way."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
             data = file.read()
     except FileNotFoundError:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lived import Live, media
-from lived.error import InvalidDataTypeError
+from lived import Live, Run, media
+from lived.error import InvalidDataTypeError, InvalidNameError
 from matplotlib.figure import Figure
 from PIL import Image
 from trainers import rows, summary
@@ -185,7 +186,7 @@ def test_larger_arrays_pictures_and_figures_are_media(live: Live) -> None:
 def test_a_large_array_is_what_it_was_at_the_call(live: Live) -> None:
     """It is copied into the journal alone, and by then the call has not returned."""
     weights = np.full(100_000, 2.0)
-    passing = media.Histogram.passing(weights).item["samples"]
+    passing = media.Histogram.passing(weights, "weights").item["samples"]
     assert np.shares_memory(np.frombuffer(passing.data), weights)
     assert not np.shares_memory(np.frombuffer(media.Histogram(weights).item["samples"].data), weights)
     live.log({"weights": weights})
@@ -212,3 +213,112 @@ def test_what_is_no_value_is_refused_and_the_others_land(live: Live) -> None:
     assert landed(live, "good") == ["0,1.0", "3,3.0"]
     assert landed(live, "nested.beside") == ["2,0.5"]
     assert landed(live, "behind") == ["0,2.0"]
+
+
+class Broken:
+    """Fails when it is looked at, as a tensor does whose device is gone."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise RuntimeError("no such device")
+
+
+class Empty:
+    """A number that cannot be had, as of a tensor without data."""
+
+    shape = ()
+
+    def item(self) -> float:
+        raise NotImplementedError("no data")
+
+
+def torn_image() -> Any:
+    """An image of Pillow's that is still in its file, of which half is missing."""
+    whole = io.BytesIO()
+    Image.effect_noise((64, 64), 9.0).save(whole, "PNG")
+    return Image.open(io.BytesIO(whole.getvalue()[:1000]))
+
+
+def test_what_fails_when_it_is_looked_at_is_refused_and_the_others_land(live: Live) -> None:
+    """The error names the key and the cause; the row is closed as ever."""
+    for key, bad in (("device", Broken()), ("image", torn_image()), ("empty", Empty())):
+        with pytest.raises(InvalidDataTypeError, match=f"'{key}'.*fails: (Runtime|OS|NotImplemented)Error"):
+            live.log({key: bad, "good": 1.0})
+    assert landed(live, "good") == ["0,1.0", "1,1.0", "2,1.0"]
+
+
+def test_an_array_that_is_no_value_is_refused_by_its_key_and_what_it_has(live: Live) -> None:
+    for bad, why in (
+        (np.zeros(0), "float64 of shape"),
+        (np.array([None]), "object"),
+        ([], "an empty list"),
+        (["a"], "other things than numbers"),
+        (np.array([np.nan] * 40), "NaN or infinity"),
+    ):
+        with pytest.raises(InvalidDataTypeError, match=f"'bad'.*{why}"):
+            live.log({"bad": bad})
+
+
+def test_frames_are_tables(live: Live) -> None:
+    """Whatever is in their columns, and however these are named."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"when": [pd.NaT, pd.Timestamp("2020-01-01")], ("a", 1): pd.Categorical(["x", None])})
+    live.log({"frame": frame, "numbers": pd.DataFrame({"a": range(40)})})
+    frame.loc[0, "when"] = pd.Timestamp("2021-01-01")
+    live.flush()
+    found = {key: Run("run").media(key)[0] for key in ("frame", "numbers")}
+    assert [line["kind"] for line in found.values()] == ["table", "table"]
+    table = json.loads(Path("run", found["frame"]["items"][0]["file"]).read_text(encoding="utf-8"))
+    assert table["data"] == [[None, "x"], ["2020-01-01T00:00:00", None]]
+    assert found["numbers"]["items"][0]["rows"] == 40
+
+
+def test_an_incremental_table_keeps_rows_that_a_refused_key_has_not_logged(live: Live) -> None:
+    table = media.Table(columns=["n"], data=[[1]], log_mode="INCREMENTAL")
+    with pytest.raises(InvalidNameError):
+        live.log({"/table": table})
+    live.log({"table": table})
+    live.flush()
+    (line,) = Run("run").media("table").values()
+    assert (line["items"][0]["first"], line["items"][0]["rows"]) == (0, 1)
+
+
+def test_numbers_of_any_size_are_counted(live: Live) -> None:
+    """Numbers that are next to each other, and those whose distance is infinite."""
+    given = {
+        "large": np.full(40, 2.0**64 - 1),
+        "whole": np.full(40, 2**64 - 1, "u8"),
+        "wide": np.array([-1e308, 1e308] * 20),
+        "long": np.arange(40, dtype="g"),
+    }
+    live.log(given)
+    live.flush()
+    assert not live.faults
+    for key, numbers in given.items():
+        found = json.loads(Path(f"run/media/histogram/{key}/0.json").read_text(encoding="utf-8"))
+        assert sum(found["values"]) == 40
+        assert found["bins"] == sorted(found["bins"])
+        assert found["bins"][0] <= numbers.min() <= numbers.max() <= found["bins"][-1]
+
+
+def test_what_is_masked_is_not_logged_as_numbers(live: Live) -> None:
+    """It is NaN where elements are a metric each, and not counted in a histogram."""
+    numbers = np.ma.masked_less(np.arange(50), 10)
+    live.log({"one": np.ma.masked, "few": np.ma.masked_less([1, 5], 3), "many": numbers, "mean": numbers.mean()})
+    assert [landed(live, name) for name in ("one", "few.0", "few.1", "mean")] == [
+        ["0,nan"],
+        ["0,nan"],
+        ["0,5.0"],
+        ["0,29.5"],
+    ]
+    assert sum(json.loads(Path("run/media/histogram/many/0.json").read_text(encoding="utf-8"))["values"]) == 40
+
+
+def test_a_dict_within_itself_is_refused_and_the_others_land(live: Live) -> None:
+    """Though its end is found nowhere, in either branch."""
+    endless: dict[str, Any] = {}
+    endless.update(left=endless, right=endless)
+    for step in None, -1:
+        with pytest.raises(InvalidDataTypeError, match=r"'endless'.*too deep"):
+            live.log({"endless": endless, "good": 1.0}, step=step)
+    assert landed(live, "good") == ["0,1.0", "-1,1.0"]

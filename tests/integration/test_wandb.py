@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import enum
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from lived import wandb
 from lived.error import DaemonUnavailableError, InvalidDataTypeError, InvalidNameError
@@ -224,3 +231,84 @@ def test_what_ultralytics_calls_is_there(tmp_path: Path) -> None:
     assert read.metric("train/box_loss") == {0: 1.0, 1: 0.75}
     assert read.media_keys == ["curves/PR"]
     assert wandb.Api().artifact("yolo/run_one_model:best").file_count == 1
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+def test_what_wandb_takes_and_rows_have_no_form_for_is_text(tmp_path: Path) -> None:
+    """Nothing that wandb itself logs ends a training, and what stands beside it lands."""
+    texts = {
+        "words": (["a", "b"], '["a", "b"]'),
+        "none": ([], "[]"),
+        "mixed": ([1, None, {"a": {2}}], '[1, null, {"a": [2]}]'),
+        "nested": ([[1, 2], [3]], "[[1, 2], [3]]"),
+        "empty": (np.zeros(0), "[]"),
+        "texts": (np.array(["a", "b"]), '["a", "b"]'),
+        "day": (dt.datetime(2020, 1, 2), "2020-01-02T00:00:00"),
+        "days": ([dt.date(2020, 1, 2)], '["2020-01-02"]'),
+        "long": (dt.timedelta(seconds=1), "0:00:01"),
+        "bytes": (b"\xff", "�"),
+        "function": (len, "len"),
+        "enum": (Colour.RED, "RED"),
+        "complex": (1j, "1j"),
+    }
+    numbers = {
+        "decimal": (Decimal("1.5"), "1.5"),
+        "fraction": (Fraction(1, 2), "0.5"),
+        "scalars.1": ([np.array(1.0), np.array(2.0)], "2.0"),
+        "objects.0": (np.array([1, 2.0], dtype=object), "1.0"),
+        "dict.1": ({1: 2.0, "gone": None}, "2.0"),
+    }
+    with wandb.init(dir=tmp_path, id="one") as run:
+        for name, (given, _) in {**texts, **numbers}.items():
+            run.log({name.partition(".")[0]: given, f"beside/{name}": 1.0})
+    read = wandb.Api(tmp_path).run("one")
+    for name, (_, expected) in texts.items():
+        assert list(read.metric(name).values()) == [expected], name
+    for name, (_, expected) in numbers.items():
+        assert list(map(str, read.metric(name).values())) == [expected], name
+    assert all(len(read.metric(f"beside/{name}")) == 1 for name in {**texts, **numbers})
+
+
+def test_what_wandb_refuses_is_a_type_error_and_the_others_land(tmp_path: Path) -> None:
+    """In the row that has the keys for the first time as in later ones."""
+    endless: dict[str, Any] = {}
+    endless["in"] = endless
+    with wandb.init(dir=tmp_path, id="one") as run:
+        for bad in (object(), range(3), [object()], np.array([np.nan] * 40), endless):
+            with pytest.raises(TypeError, match="'bad'"):
+                run.log({"before": 1.0, "bad": bad, "behind": 2.0})
+    rows = wandb.Api(tmp_path).run("one").history(pandas=False)
+    assert rows == [{"_step": step, "before": 1.0, "behind": 2.0} for step in range(5)]
+
+
+def test_a_finished_run_says_that_it_takes_nothing_more(tmp_path: Path) -> None:
+    """Neither config nor summary; both can still be read."""
+    with wandb.init(dir=tmp_path, id="one", config={"lr": 1}) as run:
+        run.log({"loss": 0.5, "val/loss": 0.25})
+    changes: list[Callable[[], object]] = [
+        lambda: run.config.update({"late": 1}),
+        lambda: setattr(run, "name", "late"),
+        lambda: run.summary.update({"late": 1}),
+        lambda: run.summary["val"].update({"late": 1}),
+        lambda: run.summary.pop("loss"),
+    ]
+    for change in changes:
+        with pytest.raises(wandb.UsageError, match="is finished"):
+            change()
+    assert (run.config["lr"], run.summary["loss"], "late" in run.summary, "late" in run.config) == (
+        1,
+        0.5,
+        False,
+        False,
+    )
+
+
+def test_an_alert_has_a_level_of_wandbs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with wandb.init(dir=tmp_path) as run:
+        run.alert("title", "text", wandb.AlertLevel.WARN)
+        with pytest.raises(ValueError, match="INFO, WARN, ERROR"):
+            run.alert("title", level="FOO")
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("WARNING", "title: text")]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from lived import wandb
+from lived.error import UnreadableError
 from lived.wandb import filters
 from lived.wandb.api import ApiRun
 
@@ -89,3 +90,52 @@ def test_what_was_logged_of_the_machine_is_a_stream_of_its_own(tmp_path: Path) -
     assert [row["_step"] for row in read.scan_history(["loss"])] == [0]
     with pytest.raises(ValueError, match="stream"):
         read.history(stream="events")
+
+
+def test_runs_with_files_that_cannot_be_read_hide_no_others(tmp_path: Path) -> None:
+    """They are found by what can be read of them; reading the file itself says which it is."""
+    with wandb.init(id="good", project="cats", config={"lr": 1}) as run:
+        run.log({"loss": 0.5})
+    for name, said, content in (("torn", "[", "{"), ("foreign", "[]", "[1]"), ("odd", '{"pid": "x"}', "x: [")):
+        place = tmp_path / "wandb" / name
+        place.mkdir()
+        (place / "wandb.json").write_text(said)
+        (place / "metrics.json").write_text(content)
+        (place / "params.yaml").write_text(content)
+        (place / "artifacts.jsonl").write_text(
+            '5\nnull\n{"version": 1}\n{"name": "n", "version": 0, "type": "t", "new": 1}\n{'
+        )
+    (tmp_path / "wandb/file").write_text("")
+    api = wandb.Api()
+    assert {run.id for run in api.runs()} == {"good", "torn", "foreign", "odd"}
+    assert [run.id for run in api.runs("cats")] == ["good"]
+    assert [run.id for run in api.runs(filters={"config.lr": 1, "summary_metrics.loss": 0.5})] == ["good"]
+    assert api.artifact("n:v0").type == "t"
+    for name in ("torn", "foreign", "odd"):
+        with pytest.raises(UnreadableError, match=f"{name}/params.yaml cannot be read back"):
+            _ = api.run(name).config
+        with pytest.raises(ValueError, match=f"{name}/metrics.json cannot be read back"):
+            _ = api.run(name).summary
+
+
+def test_lines_that_are_no_rows_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = tmp_path / "plots/metrics"
+    rows.mkdir(parents=True)
+    (rows / "loss.tsv").write_bytes(b"step\tloss\n0\t1\nbad\n\n\xff\t2\n1\t2\n")
+    (rows / "none.tsv").write_bytes(b"")
+    assert ApiRun(tmp_path).history(pandas=False) == [{"_step": 0, "loss": 1}, {"_step": 1, "loss": 2}]
+    assert ["loss.tsv: 3 lines are no rows" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_filters_that_cannot_be_are_said_to_be_so(tmp_path: Path) -> None:
+    run = ApiRun(tmp_path)
+    wrong = {
+        "$in": [{"id": {"$in": 5}}, {"id": {"$nin": "text"}}],
+        "$regex": [{"id": {"$regex": "("}}, {"id": {"$regex": 5}}],
+    }
+    for name, conditions in wrong.items():
+        for condition in conditions:
+            with pytest.raises(ValueError, match=rf"\{name}"):
+                filters.holds(run, condition)
+    with pytest.raises(ValueError, match="a dict"):
+        filters.holds(run, 5)  # type: ignore[arg-type]

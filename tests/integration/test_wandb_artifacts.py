@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lived import media, wandb
 from lived.error import InvalidDataTypeError, InvalidNameError
@@ -151,3 +152,48 @@ def test_a_disabled_run_stores_none(tmp_path: Path) -> None:
         assert run.log_artifact(model("a")).is_draft()
         assert run.log_code(tmp_path) is None
     assert not (tmp_path / "wandb").exists()
+
+
+def test_a_name_has_one_type(tmp_path: Path) -> None:
+    """In a project; another one has names of its own."""
+    (tmp_path / "file").write_text("1")
+    with wandb.init(dir=tmp_path, project="cats") as run:
+        run.log_artifact(tmp_path / "file", "set", "dataset")
+        for content in "12":
+            (tmp_path / "file").write_text(content)
+            with pytest.raises(ValueError, match=r"'set' is of type 'dataset' already.*another name"):
+                run.log_artifact(tmp_path / "file", "set", "model")
+    with wandb.init(dir=tmp_path, project="dogs") as run:
+        assert run.log_artifact(tmp_path / "file", "set", "model").version == "v0"
+
+
+@pytest.mark.parametrize("alias", ["", "a/b", "a:b", "v7"])
+def test_what_names_a_version_is_no_alias(tmp_path: Path, alias: str) -> None:
+    """Nor is what could not be asked for."""
+    (tmp_path / "file").write_text("1")
+    with wandb.init(dir=tmp_path) as run:
+        with pytest.raises(ValueError, match="can be no alias"):
+            run.log_artifact(tmp_path / "file", "set", aliases=["best", alias])
+        artifact = run.log_artifact(tmp_path / "file", "set", aliases=["best"])
+        artifact.aliases.append(alias)
+        with pytest.raises(ValueError, match="can be no alias"):
+            artifact.save()
+
+
+def test_metadata_keeps_its_numbers(tmp_path: Path) -> None:
+    with wandb.init(dir=tmp_path) as run:
+        run.log_artifact(wandb.Artifact("set", "dataset", metadata={"f1": np.float32(0.5), "sizes": np.arange(3)}))
+    assert wandb.Api(tmp_path).artifact("set").metadata == {"f1": 0.5, "sizes": [0, 1, 2]}
+
+
+def test_an_artifact_that_was_logged_takes_no_room_twice(tmp_path: Path) -> None:
+    """What was gathered of it is in the run alone, as soon as it was logged; the user's own file is another one."""
+    (tmp_path / "file").write_text("1")
+    artifact = wandb.Artifact("set", "dataset")
+    artifact.add_file(tmp_path / "file")
+    draft = Path(artifact.folder)
+    with wandb.init(dir=tmp_path) as run:
+        run.log_artifact(artifact)
+    assert not draft.exists()
+    (tmp_path / "file").write_text("2")
+    assert Path(artifact.folder, "file").read_text() == "1"

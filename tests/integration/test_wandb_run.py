@@ -410,3 +410,55 @@ def test_a_script_that_was_killed_has_crashed(tmp_path: Path) -> None:
     code = "import os, lived.wandb as wandb; wandb.init(id='one').log({'loss': 1.0}); os._exit(1)"
     subprocess.run([sys.executable, "-c", code], timeout=100)
     assert standing.state(str(tmp_path / "wandb/one")) == "crashed"
+
+
+def ends(code: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import os, sys\nfrom lived import wandb\n{code}"], check=False, timeout=100)
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        ("sys.exit(3)", "failed"),
+        ("sys.exit('no data')", "failed"),
+        ("sys.exit()", "finished"),
+        ("with wandb.run: sys.exit(0)", "finished"),
+        ("with wandb.run: sys.exit(1)", "failed"),
+        ("raise KeyError", "failed"),
+    ],
+)
+def test_how_the_process_ends_is_how_the_run_stands(tmp_path: Path, code: str, state: str) -> None:
+    ends(f"wandb.init(id='one')\n{code}")
+    assert wandb.Api().run("one").state == state
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "wandb.finish(); os._exit(0)"])
+def test_a_fork_that_ends_leaves_the_run_to_its_parent(tmp_path: Path, ending: str) -> None:
+    """Its rows are in the run, which goes on."""
+    ends(
+        "run = wandb.init(id='one')\n"
+        "if not (child := os.fork()):\n"
+        f"    wandb.log({{'below': 1}}); {ending}\n"
+        "os.waitpid(child, 0)\n"
+        "wandb.log({'state': wandb.Api().run('one').state})\n"
+    )
+    read = wandb.Api().run("one")
+    assert (read.summary["state"], read.state, read.summary["below"]) == ("running", "finished", 1)
+
+
+def test_a_child_finishes_what_it_has_begun(tmp_path: Path) -> None:
+    """A fork with its end, and so does a process of a pool."""
+    ends(
+        "import multiprocessing\n"
+        "def job(name): wandb.init(id=name).log({'loss': 1.0})\n"
+        "if not (child := os.fork()):\n"
+        "    job('forked'); sys.exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "worker = multiprocessing.get_context('fork').Process(target=job, args=['pooled'])\n"
+        "worker.start(); worker.join()\n"
+        "job('parent')\n"
+    )
+    runs = wandb.Api().runs()
+    assert {run.id: (run.state, run.summary["loss"]) for run in runs} == dict.fromkeys(
+        ["forked", "pooled", "parent"], ("finished", 1.0)
+    )

@@ -112,7 +112,9 @@ def zero_dimensional(val: object) -> bool:
 
 
 def item(val: Any) -> Any:
-    """The Python object in a numpy scalar, or in an array or tensor without axes."""
+    """The Python object in a numpy scalar, or in an array or tensor without axes; NaN in one that is masked."""
+    if is_a(val, "numpy.ma", "MaskedArray") or is_a(val, "numpy.ma.core", "MaskedArray"):
+        return val.filled(float("nan")).item() if val.dtype.kind == "f" or not val.mask else float("nan")
     return val.item() if hasattr(val, "item") else val.numpy().item()
 
 

@@ -45,7 +45,10 @@ def _array_scalar(name: str, val: Any) -> Any:
     kind = type(val)
     if kind.__name__ in _NARROW and kind.__module__ == "numpy":
         return values.Array(val.dtype.str, (), val.tobytes())
-    plain = exact(item(val)) if zero_dimensional(val) else None
+    try:
+        plain = exact(item(val)) if zero_dimensional(val) else None
+    except Exception as exc:  # a tensor without data, or one whose device is gone
+        raise InvalidDataTypeError(name, f"{kind} fails: {type(exc).__name__}: {exc}") from exc
     if plain is None:
         way_out = (
             "pass one number of it, such as its mean(), or the whole of it to live.log"

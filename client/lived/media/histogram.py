@@ -13,6 +13,8 @@ from lived.media.base import Media
 from lived.media.given import copied, numbers
 
 DEFAULT_BINS, MAX_BINS = 64, 512
+#: Bytes of the longest numbers that are the same on all machines.
+_LONGEST = 8
 
 
 class Histogram(Media):
@@ -35,10 +37,10 @@ class Histogram(Media):
         super().__init__(_given(np_histogram) if sequence is None else _counted(sequence, num_bins, copied))
 
     @classmethod
-    def passing(cls, sequence: Any) -> Histogram:
-        """A histogram that is logged before ``sequence`` can change: a large array is not copied for it."""
+    def passing(cls, sequence: Any, key: str) -> Histogram:
+        """A histogram that is logged as ``key`` before ``sequence`` can change: a large array is not copied for it."""
         made = cls.__new__(cls)
-        Media.__init__(made, _counted(sequence, DEFAULT_BINS, raw))
+        Media.__init__(made, _counted(sequence, DEFAULT_BINS, raw, key))
         return made
 
     def to_summary(self) -> dict[str, Any]:
@@ -62,11 +64,13 @@ def _array(given: values.Array) -> Any:
     return np.frombuffer(given.data, given.dtype)
 
 
-def _counted(sequence: Any, bins: int, take: Callable[[Any], Any]) -> dict[str, Any]:
+def _counted(sequence: Any, bins: int, take: Callable[[Any], Any], name: str = "Histogram") -> dict[str, Any]:
     if isinstance(bins, bool) or not isinstance(bins, int) or not 0 < bins <= MAX_BINS:
         raise InvalidDataTypeError("Histogram", f"num_bins must be an int from 1 to {MAX_BINS}, not {bins!r}")
-    array = numbers("Histogram", sequence)
-    _check_finite("sequence", array)
+    array = numbers(name, sequence)
+    _check_finite(name, "sequence", array)
+    if array.dtype.itemsize > _LONGEST:
+        array = array.astype("f8")
     return {"samples": take(array), "bins": bins}
 
 
@@ -78,14 +82,14 @@ def _given(pair: Any) -> dict[str, Any]:
         raise InvalidDataTypeError(
             "Histogram", f"{len(counts)} counts and {len(edges)} edges; give 1 to {MAX_BINS} counts and one edge more"
         )
-    _check_finite("np_histogram", counts)
-    _check_finite("np_histogram", edges)
+    _check_finite("Histogram", "np_histogram", counts)
+    _check_finite("Histogram", "np_histogram", edges)
     if (edges[1:] < edges[:-1]).any():
         raise InvalidDataTypeError("Histogram", "the edges of np_histogram must not fall")
     return {"counts": copied(counts), "edges": copied(edges)}
 
 
-def _check_finite(name: str, array: Any) -> None:
+def _check_finite(name: str, part: str, array: Any) -> None:
     """Two passes without a copy: a NaN comes through both ends."""
     if array.size and not all(-float("inf") < end < float("inf") for end in (array.min(), array.max())):
-        raise InvalidDataTypeError("Histogram", f"{name} has NaN or infinity; leave them out with x[np.isfinite(x)]")
+        raise InvalidDataTypeError(name, f"{part} has NaN or infinity; leave them out with x[np.isfinite(x)]")

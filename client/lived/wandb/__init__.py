@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
-from lived.wandb import beginning, env, errors, util
+from lived.wandb import beginning, env, errors, leaving, util
 from lived.wandb.beginning import asked, begin, config_of, ignore
 from lived.wandb.configuration import Config, Settings
 from lived.wandb.errors import CommError, Error, UsageError
@@ -158,21 +158,34 @@ def init(
 
 def _bind(begun: Run | None) -> None:
     global run, config, summary  # noqa: PLW0603 - wandb's names are rebound
-    if not _at_exit:
-        _at_exit.append(atexit.register(_finish_at_exit))
+    if begun is not None:
+        _finish_with(os.getpid())
     run = begun
     config = begun.config if begun is not None else _BeforeInit("config")
     summary = begun.summary if begun is not None else _BeforeInit("summary")
 
 
-_at_exit: list[Any] = []
-_process = os.getpid()
+#: The process whose end finishes the run.
+_process: int | None = None
+
+
+def _finish_with(process: int) -> None:
+    """Have the run finished with this process; a child of a process that has this already is another one."""
+    global _process  # noqa: PLW0603
+    if process == _process:
+        return
+    _process = process
+    leaving.note_exits()
+    atexit.register(_finish_at_exit)
+    pools = sys.modules.get("multiprocessing.util")
+    if pools is not None:  # whose children end without atexit
+        pools.Finalize(None, _finish_at_exit, exitpriority=0)
 
 
 def _finish_at_exit() -> None:
-    """Finish the run of a script that does not, as one that failed if an exception has ended it."""
+    """Finish the run of a script that does not, as one that failed if an exception or its exit code says so."""
     if os.getpid() == _process:
-        finish(int(getattr(sys, "last_value", None) is not None))
+        finish(leaving.exit_code())
 
 
 def _forget(ended: Run) -> None:

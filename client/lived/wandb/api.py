@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
+from lived.error import UnreadableError
 from lived.run import STEP
 from lived.run import Run as Written
 from lived.wandb import filters as conditions
@@ -14,6 +15,7 @@ from lived.wandb.artifact import Artifact
 from lived.wandb.errors import CommError
 from lived.wandb.following import copy_whole
 from lived.wandb.naming import checked_id, checked_name
+from lived.wandb.terms import termwarn
 
 _SYSTEM = "system/"
 
@@ -119,7 +121,11 @@ class ApiRun(Written):
         return None if said is None else str(said)
 
     def _about(self) -> dict[str, Any]:
-        said = super().config.get("wandb")
+        try:
+            said = super().config.get("wandb")
+        except UnreadableError as exc:  # the run is there all the same
+            termwarn(str(exc), repeat=False)
+            return {}
         return said if isinstance(said, dict) else {}
 
     def history(

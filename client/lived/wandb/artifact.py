@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from lived.wandb.store import Record
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_\-.]")
+_VERSION = re.compile(r"v\d+")
 _TABLE, _CLASSES = ".table.json", ".classes.json"
+
+
+def check_aliases(aliases: Iterable[str]) -> None:
+    """Return if each can be one.
+
+    Raises:
+        ValueError: one is empty, has a slash or colon, or looks like a version.
+    """
+    for alias in aliases:
+        if not alias or "/" in alias or ":" in alias or _VERSION.fullmatch(alias):
+            raise ValueError(f"{alias!r} can be no alias: they are not empty, no versions, and without '/' and ':'")
 
 
 def safe_name(text: str) -> str:
@@ -89,6 +101,9 @@ class Artifact:
         self._record = record
         self.aliases, self.tags = list(record.aliases), list(record.tags)
         self.references = dict(record.references)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -136,6 +151,7 @@ class Artifact:
 
         Raises:
             UsageError: it was not; the run's ``log_artifact`` does that.
+            ValueError: an alias can be none.
         """
         from time import time_ns
 
@@ -143,6 +159,7 @@ class Artifact:
 
         if self._record is None:
             raise UsageError(f"log the artifact {self.name!r} with run.log_artifact(artifact)")
+        check_aliases(self.aliases)
         record = self._record
         record.description, record.metadata, record.tags = self.description, dict(self.metadata), list(self.tags)
         record.aliases = {alias: record.aliases.get(alias, time_ns()) for alias in self.aliases}

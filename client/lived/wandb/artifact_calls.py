@@ -58,12 +58,15 @@ class ArtifactCalls:
         Raises:
             UsageError: the run is finished.
             OSError: it cannot be copied.
+            ValueError: an alias can be none, or there are versions of another type.
         """
         from lived.wandb import store
+        from lived.wandb.artifact import check_aliases
 
         self._check_open("log_artifact")
         artifact = self._made(artifact_or_path, name, type)
         given = [aliases] if isinstance(aliases, str) else list(aliases or ())
+        check_aliases([*artifact.aliases, *given])
         labels = [*given, *([tags] if isinstance(tags, str) else tags or ())]
         if self._live is None or not artifact.is_draft():
             if self._live is not None and labels:

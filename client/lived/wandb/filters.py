@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from lived.error import UnreadableError
+from lived.wandb.terms import termwarn
 
 _MISSING = object()
 _ATTRIBUTES = {
@@ -32,6 +35,20 @@ def _equal(value: Any, other: Any) -> bool:
     return bool(value == other) or (isinstance(value, list) and other in value)
 
 
+def _in(value: Any, others: Any) -> bool:
+    if isinstance(others, str) or not isinstance(others, Iterable):
+        raise ValueError(f"$in and $nin take a list, not {others!r}")
+    return any(_equal(value, other) for other in others)
+
+
+def _matches(value: Any, pattern: Any) -> bool:
+    try:
+        found = re.compile(pattern)
+    except (re.error, TypeError) as exc:
+        raise ValueError(f"$regex takes a regular expression, not {pattern!r}: {exc}") from exc
+    return isinstance(value, str) and found.search(value) is not None
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": _equal,
     "$ne": lambda value, other: not _equal(value, other),
@@ -39,10 +56,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$gte": _ordered(operator.ge),
     "$lt": _ordered(operator.lt),
     "$lte": _ordered(operator.le),
-    "$in": lambda value, others: any(_equal(value, other) for other in others),
-    "$nin": lambda value, others: not any(_equal(value, other) for other in others),
+    "$in": _in,
+    "$nin": lambda value, others: not _in(value, others),
     "$exists": lambda value, wanted: (value is not _MISSING) is bool(wanted),
-    "$regex": lambda value, pattern: isinstance(value, str) and re.search(pattern, value) is not None,
+    "$regex": _matches,
     "$not": lambda value, below: not _all(value, below),
 }
 
@@ -53,6 +70,8 @@ def holds(run: Any, filters: Mapping[str, Any]) -> bool:
     Raises:
         ValueError: one is none.
     """
+    if not isinstance(filters, Mapping):
+        raise ValueError(f"conditions are a dict, not {filters!r}")
     return all(_holds(run, key, condition) for key, condition in filters.items())
 
 
@@ -83,7 +102,11 @@ def value_of(run: Any, key: str) -> Any:
     """
     kind, _, inner = key.partition(".")
     if kind in ("config", "summary_metrics", "summary") and inner:
-        content = run.config if kind == "config" else run.summary
+        try:
+            content = run.config if kind == "config" else run.summary
+        except UnreadableError as exc:
+            termwarn(str(exc), repeat=False)
+            return _MISSING
         return _below(content, inner.removesuffix(".value") if kind == "config" else inner)
     if key not in _ATTRIBUTES:
         raise ValueError(f"runs have no {key!r}; there are config.*, summary_metrics.*, {', '.join(_ATTRIBUTES)}")

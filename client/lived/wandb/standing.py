@@ -13,13 +13,13 @@ _FILE = "wandb.json"
 
 
 def read(place: str) -> dict[str, Any]:
-    """What is said of the run in ``place``; empty where nothing is."""
+    """What is said of the run in ``place``; empty where nothing is, or nothing that can be understood."""
     try:
         with open(os.path.join(place, _FILE), encoding="utf-8") as file:
-            content: dict[str, Any] = json.load(file)
+            content = json.load(file)
     except (OSError, ValueError):
         return {}
-    return content
+    return content if isinstance(content, dict) else {}
 
 
 def begin(place: str, run_id: str) -> None:
@@ -56,7 +56,7 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError, TypeError):  # it is another user's, or no pid
         return True
     return True
 

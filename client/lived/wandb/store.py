@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from time import time_ns
 from typing import Any
 
@@ -43,6 +43,10 @@ class Record:
         return earlier if os.path.isdir(earlier) else os.path.join(self.place, "artifacts", self.name)
 
 
+_FIELDS = frozenset(one.name for one in fields(Record))
+_NEEDED = frozenset({"name", "version", "type"})
+
+
 def _earlier(place: str, name: str, version: int) -> str:
     return os.path.join(place, "versions", name, f"v{version}")
 
@@ -64,15 +68,18 @@ def _lines(place: str) -> Iterator[dict[str, Any]]:
         return
     for line in text[: text.rfind("\n") + 1].splitlines():
         with contextlib.suppress(ValueError):  # torn by a crash
-            yield json.loads(line)
+            content = json.loads(line)
+            if isinstance(content, dict):
+                yield content
 
 
 def logged(place: str) -> list[Record]:
     """What the run in ``place`` has logged, in the order of time."""
     found: dict[tuple[str, int], Record] = {}
     for line in _lines(place):
-        if "version" in line:
-            found[line["name"], line["version"]] = Record(**{**line, "place": place})
+        if line.keys() >= _NEEDED:
+            known = {name: value for name, value in line.items() if name in _FIELDS}
+            found[line["name"], line["version"]] = Record(**{**known, "place": place})
     return list(found.values())
 
 
@@ -118,10 +125,16 @@ def add(root: str, record: Record, files: str, aliases: list[str]) -> Record:
 
     Raises:
         OSError: they cannot be stored.
+        ValueError: the versions before are of another type.
     """
     os.makedirs(record.place, exist_ok=True)
     with _locked(root):
         before = versions(root, record.name, record.project)
+        if before and before[-1].type != record.type:
+            raise ValueError(
+                f"the artifact {record.name!r} is of type {before[-1].type!r} already, and cannot be of type"
+                f" {record.type!r} as well; choose another name"
+            )
         if before and before[-1].references == record.references and _same(before[-1].folder, files):
             record = before[-1]
         else:
@@ -136,7 +149,7 @@ def _place(record: Record, files: str, earlier: list[int]) -> None:
     target = os.path.join(record.place, "artifacts", record.name)
     arriving = f"{target}.tmp"
     shutil.rmtree(arriving, ignore_errors=True)
-    shutil.copytree(files, arriving)
+    shutil.copytree(files, arriving, copy_function=_link)
     if os.path.isdir(target):
         before = _earlier(record.place, record.name, earlier[-1]) if earlier else f"{target}.old"
         if earlier and not os.path.exists(before):
@@ -147,6 +160,14 @@ def _place(record: Record, files: str, earlier: list[int]) -> None:
         else:  # an earlier call came to its end in between
             shutil.rmtree(target)
     os.rename(arriving, target)
+
+
+def _link(source: str, target: str) -> None:
+    """Have a file of a draft at ``target`` too; as a copy only where it cannot be the same file."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def write(record: Record) -> None:
@@ -164,7 +185,12 @@ def use(place: str, name: str) -> None:
 def _append(place: str, line: Mapping[str, Any]) -> None:
     os.makedirs(place, exist_ok=True)
     with open(os.path.join(place, _INDEX), "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, default=str) + "\n")
+        file.write(json.dumps(line, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has in place of ``value``: numbers of arrays and tensors, else text."""
+    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else str(value)
 
 
 def _same(one: str, other: str) -> bool:

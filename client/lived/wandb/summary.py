@@ -13,28 +13,36 @@ _NO_JSON = ("nan", "inf", "-inf")
 class Summary(MutableMapping[str, Any]):
     """A view of what a :class:`lived.Live` has; ``content`` gives it as it is now.
 
+    ``check`` raises where it may not be changed.
+
     ``summary["train/loss"]`` is what ``metrics.json`` has as ``loss`` in ``train``, and a key of its own here.
     """
 
     _content: Callable[[], _Content]
     _names: Callable[[], set[str]]
+    _check: Callable[[], None]
 
-    def __init__(self, content: Callable[[], _Content], names: Callable[[], set[str]]) -> None:
+    def __init__(
+        self, content: Callable[[], _Content], names: Callable[[], set[str]], check: Callable[[], None]
+    ) -> None:
         object.__setattr__(self, "_content", content)
         object.__setattr__(self, "_names", names)
+        object.__setattr__(self, "_check", check)
 
     def __getitem__(self, key: str) -> Any:
         place, last = self._find(key)
         value = place[last]
         if isinstance(value, str) and value in _NO_JSON:
             return float(value)
-        return Summary(lambda: self._content_at(key), set) if isinstance(value, dict) else value
+        return Summary(lambda: self._content_at(key), set, self._check) if isinstance(value, dict) else value
 
     def __setitem__(self, key: str, value: Any) -> None:
+        self._check()
         place, last = self._find(key)
         place[last] = _plain(value)
 
     def __delitem__(self, key: str) -> None:
+        self._check()
         place, last = self._find(key)
         del place[last]
 

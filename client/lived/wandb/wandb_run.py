@@ -20,7 +20,7 @@ from lived.error import (
 )
 from lived.live import Live
 from lived.run import Run as Written
-from lived.wandb import standing, watching
+from lived.wandb import leaving, logged, standing, watching
 from lived.wandb.artifact_calls import ArtifactCalls
 from lived.wandb.configuration import Config, ConfigStatic, Settings
 from lived.wandb.errors import ConfigError, DefinitionError, UsageError, WrongTypeError
@@ -68,6 +68,8 @@ class Run(ArtifactCalls, FileCalls):
     ) -> None:
         self._live = live
         self._forget = forget
+        #: The process that says how the run stands; none where it is another one's.
+        self._teller = None if joins else os.getpid()
         self._finished = False
         self._warned: set[type] = set()
         self._place = place
@@ -141,7 +143,11 @@ class Run(ArtifactCalls, FileCalls):
     @property
     def summary(self) -> Summary:
         """The latest value of each metric; see :attr:`lived.Live.summary`."""
-        return Summary(lambda: self._live.summary if self._live is not None else self._nothing, lambda: self._names)
+        return Summary(
+            lambda: self._live.summary if self._live is not None else self._nothing,
+            lambda: self._names,
+            lambda: self._check_open("changing the summary"),
+        )
 
     @property
     def _attach_id(self) -> str:
@@ -202,14 +208,14 @@ class Run(ArtifactCalls, FileCalls):
     # -- logging -------------------------------------------------------------------------------------------------------
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-        """Log a row; see :meth:`lived.Live.log`. A value of None is left out.
+        """Log a row; see :meth:`lived.Live.log`. A value of None is left out, and what has no form in rows is text.
 
         What ails the daemon, the disk or anything else of this side is a warning, once for each kind, and so is what
         cannot be named here, which is left out; the loop goes on.
 
         Raises:
-            TypeError: ``data`` is no mapping, a key is not a str, or a value is of a type that cannot be logged; what
-                stands before that is.
+            TypeError: ``data`` is no mapping, a key is not a str, or a value is of a type that wandb does not take
+                either; all others are logged, and the row is closed as ever.
             UsageError: the run is finished.
         """
         self._check_open("logging")
@@ -219,7 +225,7 @@ class Run(ArtifactCalls, FileCalls):
             raise TypeError("the keys of what is logged must be str")
         if self._live is None:
             return
-        row = {key: value for key, value in data.items() if value is not None}
+        row = logged.row_of(data)
         try:
             if row.keys() <= self._known:
                 self._live.log(row, step=step, commit=commit)
@@ -231,18 +237,28 @@ class Run(ArtifactCalls, FileCalls):
             self._warn(exc)
 
     def _log_new(self, live: Live, row: dict[str, Any], step: int | None, commit: bool | None) -> None:
-        """Log a row with new keys, of which some may be no names of metrics here: all others are logged."""
+        """Log a row with new keys, of which some may be no names of metrics here: all others are logged.
+
+        Raises:
+            InvalidDataTypeError: a value cannot be logged; all others are.
+        """
+        refused: InvalidDataTypeError | None = None
         for key, value in row.items():
             try:
                 live.log({key: value}, step=step, commit=False)
             except InvalidNameError as exc:
                 termwarn(f"run {self.id}: {key!r} is not logged: {exc}", repeat=False)
                 continue
+            except InvalidDataTypeError as exc:
+                refused = refused or exc
+                continue
             if not isinstance(value, Mapping):  # whose keys are only seen by a look into it
                 self._known.add(key)
             if "/" in key:
                 self._names.add(key)
         live.log({}, step=step, commit=commit)
+        if refused is not None:
+            raise refused
 
     def define_metric(
         self,
@@ -323,8 +339,15 @@ class Run(ArtifactCalls, FileCalls):
                 self._watches.remove(watch)
 
     def alert(self, title: str, text: str = "", level: str = "INFO", wait_duration: float | None = None) -> None:  # noqa: ARG002 - wandb's signature
-        """Say it through the logger ``lived``; nobody is sent anything."""
-        logger.log(getattr(logging, {"WARN": "WARNING"}.get(level, level)), "%s: %s", title, text)
+        """Say it through the logger ``lived``; nobody is sent anything.
+
+        Raises:
+            ValueError: ``level`` is none of ``AlertLevel``'s.
+        """
+        levels = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
+        if level not in levels:
+            raise ValueError(f"level must be {', '.join(levels)}, not {level!r}")
+        logger.log(levels[level], "%s: %s", title, text)
 
     def mark_preempting(self) -> None:
         """Nobody schedules local runs."""
@@ -350,7 +373,10 @@ class Run(ArtifactCalls, FileCalls):
         return f"<p>run {html.escape(self.name or self.id)} in <code>{html.escape(self.dir)}</code></p>"
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:  # noqa: ARG002 - wandb's signature
-        """End the run: return when everything logged is in the tree. With an ``exit_code`` but 0 it has failed."""
+        """End the run: return when everything logged is in the tree. With an ``exit_code`` but 0 it has failed.
+
+        In a forked child, and where it was joined, the run goes on in the process that began it.
+        """
         if self._finished:
             return
         self.unwatch()
@@ -364,7 +390,8 @@ class Run(ArtifactCalls, FileCalls):
                 self._live.end()
             except (DaemonUnavailableError, OSError) as exc:
                 self._warn(exc)
-            self._stands(standing.finish, exit_code or 0)
+            if self._teller == os.getpid():
+                self._stands(standing.finish, exit_code or 0)
 
     def __enter__(self) -> Run:
         return self
@@ -372,7 +399,7 @@ class Run(ArtifactCalls, FileCalls):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.finish(0 if kind is None else 1)
+        self.finish(leaving.code_of(value.code) if isinstance(value, SystemExit) else int(kind is not None))
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
@@ -403,7 +430,12 @@ class Run(ArtifactCalls, FileCalls):
         self._write_params(given)
 
     def _write_params(self, given: dict[str, Any]) -> None:
-        """Log each; what YAML has no form for as text, as in wandb."""
+        """Log each; what YAML has no form for as text, as in wandb.
+
+        Raises:
+            UsageError: the run is finished.
+        """
+        self._check_open("changing the config")
         if self._live is None or not given:
             return
         try:

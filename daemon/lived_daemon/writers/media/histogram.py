@@ -10,6 +10,9 @@ import orjson
 from lived_daemon.writers.curves import restore
 from lived_daemon.writers.media.kind import Item, Kind, simple_note
 
+#: Of the largest number: how far outermost edges are from numbers that are too close to each other.
+_ROOM = 1e-9
+
 
 def _count(item: Item) -> tuple[list[Any], list[Any]]:
     """Counts and edges."""
@@ -20,7 +23,14 @@ def _count(item: Item) -> tuple[list[Any], list[Any]]:
     samples = restore(item["samples"])
     if samples.dtype.kind == "b" or samples.dtype.itemsize < 4:
         samples = samples.astype("f8")
-    counts, edges = np.histogram(samples, bins=item["bins"])
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts, edges = np.histogram(samples, bins=item["bins"])
+    except ValueError:  # too narrow for so many edges between them, or so wide that their distance is infinite
+        quarter = samples.astype("f8") / 4
+        room = abs(quarter).max() * _ROOM
+        counts, edges = np.histogram(quarter, item["bins"], (quarter.min() - room, quarter.max() + room))
+        edges = np.nan_to_num(edges * 4)
     return counts.tolist(), edges.tolist()
 
 
