@@ -10,10 +10,12 @@ What always holds: only connections of this door are closed; a client that is cl
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import socket
 import struct
 import sys
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -34,6 +36,9 @@ LARGE = 1 << 20
 SILENT_SECONDS = 30.0
 #: Where ``bytes_received`` is in Linux's ``struct tcp_info``.
 _BYTES_RECEIVED = struct.Struct("@128xQ")
+#: So many bytes on their way may be signs of life alone.
+_FEW = 4096
+_INT = struct.Struct("i")
 #: Whoever sends is told at once that nobody listens.
 _AT_ONCE = struct.pack("ii", 1, 0)
 _EVENT = struct.Struct("=Hi")
@@ -178,6 +183,14 @@ class Connections:
         """Keep count no more."""
         self._door.disable_monitor()
         self._events.close(linger=0)
+
+
+def listens(fd: int) -> bool:
+    """Whether the connection ``fd`` has taken what was sent to it; so it is where the system does not say."""
+    waiting = bytearray(_INT.size)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.TIOCOUTQ, waiting)
+    return bool(_INT.unpack(waiting)[0] <= _FEW)
 
 
 @contextlib.contextmanager
