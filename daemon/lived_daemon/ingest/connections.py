@@ -32,7 +32,8 @@ from lived_daemon.limits import Limits
 LOOK_SECONDS, SOON_SECONDS = 0.25, 0.05
 #: What has begun by a connection until it is looked at more often, in bytes.
 LARGE = 1 << 20
-#: A client says something as soon as it is connected; one that has not after so long is closed, in seconds.
+#: Where half of the places are taken, who has said nothing for so long is closed, in seconds. An idle trainer whose
+#: connection was made anew has nothing to say either, and may stay while there is room.
 SILENT_SECONDS = 30.0
 #: Where ``bytes_received`` is in Linux's ``struct tcp_info``.
 _BYTES_RECEIVED = struct.Struct("@128xQ")
@@ -75,7 +76,7 @@ def too_much(connections: dict[int, Connection], limits: Limits, most: int, now:
     closed = [
         Closed(fd, "silent", f"nothing was said for {SILENT_SECONDS:.0f} s")
         for fd, each in connections.items()
-        if not each.heard and now - each.since > SILENT_SECONDS
+        if not each.heard and now - each.since > SILENT_SECONDS and len(connections) > most // 2
     ]
     left = {fd: each for fd, each in connections.items() if fd not in {one.fd for one in closed}}
     total = sum(each.unfinished for each in left.values())

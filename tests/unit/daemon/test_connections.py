@@ -45,9 +45,10 @@ def test_of_too_many_those_go_whose_address_has_most_and_the_silent_first() -> N
 
 
 def test_who_says_nothing_is_closed_after_a_while() -> None:
-    """Who has said something once may be silent for ever, as a trainer is whose epoch is long."""
+    """But not who has said something once, as a trainer whose epoch is long; and nobody while there is room."""
     found = {1: Connection("a", 0.0), 2: Connection("a", 0.0, heard=True), 3: Connection("a", 5.0)}
-    assert fds(found, now=SILENT_SECONDS + 1) == {1: "silent"}
+    assert fds(found, most=5, now=SILENT_SECONDS + 1) == {1: "silent"}
+    assert fds(found, most=6, now=SILENT_SECONDS + 1) == {}
 
 
 class Watched:
@@ -156,11 +157,13 @@ def test_connections_without_a_word_leave_room_for_one_that_speaks(watched: Watc
 def test_a_connection_without_a_word_is_closed_in_time(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come again; what it held is free."""
     monkeypatch.setattr(connections, "SILENT_SECONDS", 0.2)
-    with connected(watched.port, b"mute") as mute, connected(watched.port, b"said") as said:
+    with contextlib.ExitStack() as stack:
+        said = stack.enter_context(connected(watched.port, b"said"))
         said.sendall(part(1, more=False))
         watched.until(lambda: watched.heard[b"said"])
-        watched.until(lambda: is_closed(mute))
-        assert watched.closed == {"silent": 1}
+        mute = [stack.enter_context(connected(watched.port, b"mute%d" % number)) for number in range(3)]
+        watched.until(lambda: all(map(is_closed, mute)))
+        assert watched.closed == {"silent": 3}
         assert not is_closed(said)
 
 
