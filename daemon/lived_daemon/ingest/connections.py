@@ -10,10 +10,12 @@ What always holds: only connections of this door are closed; a client that is cl
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import socket
 import struct
 import sys
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -30,10 +32,14 @@ from lived_daemon.limits import Limits
 LOOK_SECONDS, SOON_SECONDS = 0.25, 0.05
 #: What has begun by a connection until it is looked at more often, in bytes.
 LARGE = 1 << 20
-#: A client says something as soon as it is connected; one that has not after so long is closed, in seconds.
+#: Where half of the places are taken, who has said nothing for so long is closed, in seconds. An idle trainer whose
+#: connection was made anew has nothing to say either, and may stay while there is room.
 SILENT_SECONDS = 30.0
 #: Where ``bytes_received`` is in Linux's ``struct tcp_info``.
 _BYTES_RECEIVED = struct.Struct("@128xQ")
+#: So many bytes on their way may be signs of life alone.
+_FEW = 4096
+_INT = struct.Struct("i")
 #: Whoever sends is told at once that nobody listens.
 _AT_ONCE = struct.pack("ii", 1, 0)
 _EVENT = struct.Struct("=Hi")
@@ -70,7 +76,7 @@ def too_much(connections: dict[int, Connection], limits: Limits, most: int, now:
     closed = [
         Closed(fd, "silent", f"nothing was said for {SILENT_SECONDS:.0f} s")
         for fd, each in connections.items()
-        if not each.heard and now - each.since > SILENT_SECONDS
+        if not each.heard and now - each.since > SILENT_SECONDS and len(connections) > most // 2
     ]
     left = {fd: each for fd, each in connections.items() if fd not in {one.fd for one in closed}}
     total = sum(each.unfinished for each in left.values())
@@ -178,6 +184,14 @@ class Connections:
         """Keep count no more."""
         self._door.disable_monitor()
         self._events.close(linger=0)
+
+
+def listens(fd: int) -> bool:
+    """Whether the connection ``fd`` has taken what was sent to it; so it is where the system does not say."""
+    waiting = bytearray(_INT.size)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.TIOCOUTQ, waiting)
+    return bool(_INT.unpack(waiting)[0] <= _FEW)
 
 
 @contextlib.contextmanager

@@ -47,6 +47,8 @@ class Received(NamedTuple):
     parts: list[bytes]
     #: From where it came, over TCP.
     address: str = ""
+    #: The descriptor of its connection, on a network.
+    fd: int = -1
 
 
 class Door:
@@ -104,14 +106,16 @@ class Door:
         """
         first = self.socket.recv(zmq.NOBLOCK, copy=False)
         route, parts = first.bytes, self._rest()
+        fd = -1
         if self._connections is not None:
-            self._connections.spoke(int(first.get(zmq.SRCFD)))
+            fd = int(first.get(zmq.SRCFD))
+            self._connections.spoke(fd)
         if not self.keyed:
-            return Received(route, None, parts, "" if self.local else _said_of(first, "Peer-Address"))
+            return Received(route, None, parts, "" if self.local else _said_of(first, "Peer-Address"), fd)
         user = _said_of(first, "User-Id")
         if not user or route[:1] != b"\0":
             raise InvalidMessageError("a connection through a door with keys does not name itself")
-        return Received(route, user, parts)
+        return Received(route, user, parts, fd=fd)
 
     def _rest(self) -> list[bytes]:
         """What comes behind the route; of many parts, no more than make it no message of ours."""

@@ -20,6 +20,7 @@ from lived_protocol.errors import InvalidMessageError
 from lived_protocol.hello import versions_differ
 
 from lived_daemon.ingest.clients import Clients
+from lived_daemon.ingest.connections import listens
 from lived_daemon.ingest.doors import Door, Doorkeeper, Received
 from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.ingest.owners import Owners
@@ -319,6 +320,9 @@ class Receiver:
 
     def _answer(self, door: Door, received: Received, control: messages.Control) -> None:
         if not door.local and self._was_just_answered(received.route):
+            return
+        if received.fd >= 0 and not listens(received.fd):  # answers would gather here as long as somebody asks
+            self._refuse("unread")
             return
         if control.question not in ("status", "stop"):
             content: dict[str, Any] = {"error": "unknown question"}

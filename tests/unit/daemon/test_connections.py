@@ -8,6 +8,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 import zmq
@@ -15,7 +16,10 @@ from lived_daemon.ingest import connections
 from lived_daemon.ingest.connections import SILENT_SECONDS, Connection, too_much
 from lived_daemon.ingest.doors import Door
 from lived_daemon.ingest.guard import Guard
+from lived_daemon.ingest.receiver import Outbox, Receiver
 from lived_daemon.limits import ANYBODY, Limits
+from lived_daemon.metrics.tally import Tally
+from lived_protocol.messages import Control, Message, encode
 
 MIB = 1 << 20
 LIMITS = Limits(unfinished_bytes=8 * MIB, connections=6, log_lines=3)
@@ -41,9 +45,10 @@ def test_of_too_many_those_go_whose_address_has_most_and_the_silent_first() -> N
 
 
 def test_who_says_nothing_is_closed_after_a_while() -> None:
-    """Who has said something once may be silent for ever, as a trainer is whose epoch is long."""
+    """But not who has said something once, as a trainer whose epoch is long; and nobody while there is room."""
     found = {1: Connection("a", 0.0), 2: Connection("a", 0.0, heard=True), 3: Connection("a", 5.0)}
-    assert fds(found, now=SILENT_SECONDS + 1) == {1: "silent"}
+    assert fds(found, most=5, now=SILENT_SECONDS + 1) == {1: "silent"}
+    assert fds(found, most=6, now=SILENT_SECONDS + 1) == {}
 
 
 class Watched:
@@ -152,11 +157,13 @@ def test_connections_without_a_word_leave_room_for_one_that_speaks(watched: Watc
 def test_a_connection_without_a_word_is_closed_in_time(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come again; what it held is free."""
     monkeypatch.setattr(connections, "SILENT_SECONDS", 0.2)
-    with connected(watched.port, b"mute") as mute, connected(watched.port, b"said") as said:
+    with contextlib.ExitStack() as stack:
+        said = stack.enter_context(connected(watched.port, b"said"))
         said.sendall(part(1, more=False))
         watched.until(lambda: watched.heard[b"said"])
-        watched.until(lambda: is_closed(mute))
-        assert watched.closed == {"silent": 1}
+        mute = [stack.enter_context(connected(watched.port, b"mute%d" % number)) for number in range(3)]
+        watched.until(lambda: all(map(is_closed, mute)))
+        assert watched.closed == {"silent": 3}
         assert not is_closed(said)
 
 
@@ -167,3 +174,41 @@ def test_a_door_of_this_user_keeps_no_count(tmp_path_factory: pytest.TempPathFac
         door = Door(context, f"ipc://{folder}/s", None, Guard(ANYBODY, trusting=True))
         assert door.look_at_connections() == float("inf")
         door.close()
+
+
+def test_who_asks_and_does_not_listen_is_not_answered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers would gather in the daemon; whoever takes them gets as many as before."""
+    outbox = Outbox()
+    content = {"daemon": {}, "runs": [{"directory": "x" * 500_000}]}
+    guard = Guard(Limits(status_seconds=0.0), trusting=False)
+    tally = Tally()
+    receiver = Receiver("tcp://127.0.0.1:*", outbox, Mock(), lambda: content, None, tally, guard)
+    sent: list[bytes] = []
+    send = Door.send
+
+    def note(door: Door, route: bytes, message: Message) -> None:
+        sent.append(route)
+        send(door, route, message)
+
+    monkeypatch.setattr(Door, "send", note)
+    question = b"".join(
+        bytes([more, len(each)]) + each for more, each in zip((1, 0), encode(Control("status")), strict=True)
+    )
+    port = int(receiver.address.rpartition(":")[2])
+    try:
+        with connected(port, b"deaf") as deaf, connected(port, b"good") as good:
+            deadline = time.monotonic() + 30
+            while tally.counts()["refused_messages"].get("unread", 0) < 100 or sent.count(b"good") < 30:
+                assert time.monotonic() < deadline, (tally.counts(), Counter(sent))
+                deaf.sendall(question)
+                good.sendall(question)
+                receiver.turn()
+                good.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while good.recv(1 << 20):
+                        pass
+                good.setblocking(True)
+            assert sent.count(b"deaf") < 60
+    finally:
+        receiver.close()
+        outbox.close()
