@@ -1,6 +1,5 @@
 """How many trainers at once does one daemon serve, without falling behind?
 
-    python -m benchmarks load
     python -m benchmarks.load --clients 500 --rate 200 --seconds 300 [--curve] [--find] [--json FILE]
 
 A ``lived serve`` over TCP on the loopback, and processes that each carry many clients (``benchmarks.load_clients``).
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from benchmarks import rounds
-from benchmarks.rounds import Figure, Options
+from benchmarks.rounds import Figure
 
 CLIENTS, RATE, NAMES = 500, 200.0, 10
 #: Lag grows where a line through its medians rises by more than this, in seconds per second; the first seconds, in
@@ -82,7 +81,7 @@ class Found:
 
     trial: Trial
     seconds: list[Second] = field(default_factory=list)
-    connected: float = 0.0
+    begun: float = 0.0
     ended: float = 0.0
     logged: int = 0
     written: int = 0
@@ -318,12 +317,13 @@ def attempt(trial: Trial, show: bool = False) -> Found:
 
 def _observe(found: Found, generators: _Generators, pid: int, show: bool) -> None:
     begun = time.monotonic()
-    for each in generators.await_all(1):
-        if not each["welcomed"]:
-            raise RuntimeError(f"not every client was welcomed: {each['faults']}")
-    found.connected = time.monotonic() - begun
+    beginnings = generators.await_all(1)
+    for each in beginnings:
+        if not each["begun"]:
+            raise RuntimeError(f"not every run has begun: {each['faults']}")
+    found.begun = time.monotonic() - begun
     generators.tell(str(time.time() + 1.0))
-    before, cpu = usage(pid), [0.0] * found.trial.processes
+    before, cpu = usage(pid), [each["cpu"] for each in beginnings]
     for number in range(int(found.trial.seconds)):
         told = generators.await_all(number + 2)
         now = usage(pid)
@@ -406,7 +406,7 @@ def figures(found: Found) -> list[Figure]:
         Figure("generator", f"{cores['generator']:.2f} cores; the machine {cores['machine']:.2f}"),
         Figure("daemon, at most", f"{max(each.memory for each in found.seconds) / 1e6:.0f} MB, "
                f"{max(each.descriptors for each in found.seconds):,} descriptors"),
-        Figure("until all are connected; until all have ended", f"{found.connected:.1f} s; {found.ended:.1f} s"),
+        Figure("until all runs have begun; until all have ended", f"{found.begun:.1f} s; {found.ended:.1f} s"),
         Figure("rows in the tree when all have ended", f"{found.written:,}: {there}", "all", whole),
     ]  # fmt: skip
 
@@ -430,17 +430,6 @@ def find(trial: Trial, show: bool = False) -> list[Figure]:
         Figure("the highest rate tried at which lag does not grow", kept),
         Figure(f"at {total:,.0f} rows/s it does, and {found.rows_a_second():,.0f} are written; full is", why),
     ]
-
-
-def measure(options: Options) -> list[Figure]:
-    """The goal, for a minute; the same with keys; and the rate at which lag grows."""
-    clients, seconds = options.scaled(CLIENTS, 40), float(options.scaled(60, 5))
-    trial = Trial(clients=clients, seconds=seconds, scratch=options.scratch)
-    with_keys = Trial(**{**asdict(trial), "curve": True})
-    found = [*figures(attempt(trial)), *figures(attempt(with_keys))[:5]]
-    if options.quick:
-        return found
-    return [*found, *find(Trial(**{**asdict(trial), "seconds": 20.0, "rate": RATE * RAISED}))]
 
 
 def main() -> int:

@@ -26,8 +26,9 @@ from lived.journal import Journal
 from lived.settings import Settings, from_environment
 from lived_protocol import events, frames, messages
 
-#: How often every client is looked at, as a shipper looks at its journal; and in how many groups, one after the other.
-ROUND_SECONDS, GROUPS = shipper.BUSY_SECONDS, 10
+#: How often every client is looked at, in seconds: so that each sends as often as a shipper, which sends at its first
+#: look behind :data:`lived.shipper.GATHER_SECONDS`; and in how many groups, one after the other.
+ROUND_SECONDS, GROUPS = (shipper.GATHER_SECONDS + shipper.BUSY_SECONDS / 2) / 2, 25
 #: How long clients may take to be welcomed, and to end, in seconds.
 PATIENCE = 300.0
 
@@ -267,7 +268,7 @@ def _cpu() -> float:
 
 
 def main() -> None:
-    """Say when all are welcomed; then begin at the time that is read; at last, end when that is read."""
+    """Say when all runs have begun; then log, beginning at the time that is read; at last, end when that is read."""
 
     def tell(content: dict[str, Any]) -> None:
         print(json.dumps(content), flush=True)
@@ -275,9 +276,9 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     crowd = Crowd(Work(**json.loads(sys.argv[1])))
-    welcomed = crowd.turn_until(lambda: all(client.welcomed.is_set() for client in crowd.clients))
-    tell({"welcomed": welcomed, "faults": crowd.faults[:10]})
-    if welcomed:
+    begun = crowd.turn_until(lambda: all(client.acknowledged for client in crowd.clients))
+    tell({"begun": begun, "faults": crowd.faults[:10], "cpu": _cpu()})
+    if begun:
         crowd.run(float(sys.stdin.readline()), tell)
         tell(crowd.end())
     os._exit(0)  # the daemon is told all; there is nothing to wind up

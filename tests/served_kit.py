@@ -22,14 +22,14 @@ NOW = 10**18
 class Served:
     """A daemon over TCP but its socket."""
 
-    def __init__(self, base: Path, limits: Limits) -> None:
+    def __init__(self, base: Path, limits: Limits, root: str | None = None) -> None:
         self.base = base
         self.door = Guard(limits, trusting=False)
         self.outbox = Outbox()
         self.front = FrontDoor(self.outbox.post)
         self.tally = tally = Tally()
         post, door = self.outbox.post, self.door
-        self.registry = Registry(str(base / "home"), False, post, "tcp://127.0.0.1:1", tally=tally, guard=door)
+        self.registry = Registry(str(base / "home"), False, post, "tcp://127.0.0.1:1", root, tally, door)
         self.receiver = Receiver(f"ipc://{base}/s", self.outbox, self.registry, dict, tally=tally, guard=door)
         self.posted: list[tuple[bytes, messages.Message]] = []
 

@@ -116,6 +116,8 @@ class Live:
         ranks.check_reduce(reduce)
         place = ranks.place(os.environ, run_id or self._settings.run_id, rank, world_size)
         ranks.warn_once(place.problem)
+        if place.rank == 0 and self._settings.local:
+            ranks.warn_once(ranks.several_machines(os.environ, place.world_size))
         self._dir = directory_of(dir)
         if not self._settings.local:
             _check_place(self._dir)
@@ -195,10 +197,10 @@ class Live:
     def _whose(self, place: ranks.Place, reduce: str | None) -> dict[str, Any]:
         """Which run it is, and which of its ranks."""
         run_id = run_id_of(place.run_id)
-        if place.rank is None:
-            return {"run_id": run_id}
         if place.given:
             run_id = ranks.distinct(run_id, os.path.realpath(self._dir))
+        if place.rank is None:
+            return {"run_id": run_id}
         where = {"rank": place.rank, "world_size": place.world_size, "attempt": place.attempt}
         return {"run_id": run_id, **where, "reduce": reduce}
 
@@ -216,6 +218,9 @@ class Live:
         self._step = welcome.step or 0
         if self._step != 0:
             self._step += 1
+
+    def __repr__(self) -> str:
+        return f"<Live {self.dir!r}, step {self._step or 0}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, a Live becomes one that joins the same run."""
@@ -456,7 +461,7 @@ class Live:
             InvalidNameError: a key cannot name a file, as in :meth:`log_metric`; likewise.
         """
         if not isinstance(data, Mapping):
-            raise InvalidDataTypeError("row", type(data))
+            raise InvalidDataTypeError("row", f"{type(data)} is no dict; pass one of names and values: {{'loss': 0.5}}")
         current = self._step or 0
         at = current if step is None else self._enter_row(step, current)
         if at >= current:
@@ -695,7 +700,7 @@ class Live:
         """
         from lived.capture.artifacts import capture_artifact
 
-        reason = repository.artifact_warning(path, self._cwd, os.environ) if self._settings.local else None
+        reason = self.untracked(path)
         untold = reason is not None or (not self._settings.local and self._run.get("rank", 0) > 0)
         captured = capture_artifact(
             path,
@@ -713,6 +718,10 @@ class Live:
             logger.warning(reason)
             return
         self._recorder.append_artifact(events.Artifact(time_ns(), self._step or 0, *captured), to_value)
+
+    def untracked(self, path: str | os.PathLike[str]) -> str | None:
+        """Why :meth:`log_artifact` of ``path`` would do nothing, and the way out; None where it tracks or sends it."""
+        return repository.artifact_warning(path, self._cwd, os.environ) if self._settings.local else None
 
     def cache(self, path: str | os.PathLike[str]) -> None:
         """Track a file or directory with DVC, with the content that it has now."""

@@ -44,6 +44,10 @@ class Run:
             raise FileNotFoundError(f"there is no run in {self.dir}: it is not a directory")
         self._prefix = "" if rank is None else f"plots/ranks/{rank}"
 
+    def __repr__(self) -> str:
+        rank = "" if not self._prefix else f", rank {os.path.basename(self._prefix)}"
+        return f"<Run {self.dir!r}{rank}>"
+
     # -- rows ----------------------------------------------------------------------------------------------------------
 
     @property

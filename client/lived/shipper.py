@@ -35,6 +35,9 @@ logger = logging.getLogger("lived")
 
 #: How often the journal is looked at for new bytes: while they keep coming, and after a second without any. Seconds.
 BUSY_SECONDS, IDLE_SECONDS = 0.02, 0.1
+#: To a daemon that many machines may share, nothing is sent for so long behind what was sent last, in seconds, unless
+#: it is so many bytes, or somebody waits: a message costs that daemon as much as some hundred values do.
+GATHER_SECONDS, GATHERED_BYTES = 0.1, 32 * 1024
 #: How often it is checked that the daemon lives while something is owed to us, in seconds.
 CHECK_SECONDS = 0.25
 #: With something owed and nothing heard for so long, the daemon is greeted anew; doubles up to the second. Seconds.
@@ -133,6 +136,7 @@ class Shipper:
         self._number = 0
         self._sent = 0
         self._limit = 0
+        self._send_at = 0.0
         self._welcomed = False
         self._refused = ""
         self._told = ""
@@ -311,8 +315,14 @@ class Shipper:
 
     # -- sending and receiving -----------------------------------------------------------------------------------------
 
+    def _gathers(self) -> bool:
+        """Whether it is too early to send what there is: what comes soon behind it goes with it."""
+        if self._waits or self._journal.committed - self._sent >= GATHERED_BYTES:
+            return False
+        return time.monotonic() < self._send_at
+
     def _send(self, zmq: Any, socket: zmq.Socket[Any]) -> bool:
-        if not self._welcomed:
+        if not self._welcomed or self._gathers():
             return False
         sent = False
         try:
@@ -323,6 +333,8 @@ class Shipper:
                 socket.send_multipart(messages.encode(messages.Data(self._sent, data)), zmq.NOBLOCK)
                 self._sent += len(data)
                 sent = True
+            if sent and not self._settings.local:
+                self._send_at = time.monotonic() + GATHER_SECONDS
             with self._waits_lock:
                 unsent = [(number, wait) for number, wait in self._waits.items() if not wait.sent]
             for number, wait in unsent:

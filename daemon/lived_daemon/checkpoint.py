@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,8 @@ _HEAD = struct.Struct("<8sHxxI")
 #: The log of files, see :mod:`lived_daemon.receipt`.
 FILES_LOG = "files.jsonl"
 _BACKWARDS = 4096
+#: What of a run's status only says how far it is; and how often that is kept, in seconds.
+_PROGRESS, STATUS_SECONDS = ("step", "updated", "producers"), 5.0
 _NAME, _COPY = "checkpoint", "checkpoint.copy"
 #: So many runs that have ended are remembered for ``lived status``.
 MAX_REMEMBERED = 200
@@ -114,6 +117,7 @@ class Store:
         self._fsync = fsync
         self._is_placed = False  # whether the folder's own name is on the disk
         self._seen: tuple[int, int] | None = None
+        self._said: tuple[dict[str, Any], float] = {}, 0.0
 
     def load(self, complain: Callable[[str], None], believe: Callable[[Checkpoint], object]) -> Checkpoint | None:
         """The run's checkpoint, or None. A damaged one, or one in which ``believe`` finds a ValueError, is set aside.
@@ -196,8 +200,17 @@ class Store:
             os.unlink(os.path.join(self.path, FILES_LOG))
 
     def save_status(self, status: dict[str, Any]) -> None:
-        """Keep what ``lived status`` shows of the run when no daemon has it, and by whose run a directory was taken."""
+        """Keep what ``lived status`` shows of the run when no daemon has it, and by whose run a directory was taken.
+
+        How far it has come is kept now and then, and whatever else it says at once.
+        """
+        said = {name: value for name, value in status.items() if name not in _PROGRESS}
+        said["producers"] = len(status.get("producers", ()))
+        now = time.monotonic()
+        if said == self._said[0] and now - self._said[1] < STATUS_SECONDS and status.get("state") == "active":
+            return
         self._replace("run.json", json.dumps(status).encode(), self._fsync)
+        self._said = said, now
 
     def _make_folder(self) -> None:
         os.makedirs(self.path, mode=0o700, exist_ok=True)

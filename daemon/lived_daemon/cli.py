@@ -45,7 +45,7 @@ def main() -> None:
 main.add_command(keygen)
 
 
-@main.command()
+@main.command(short_help="Run a daemon in the foreground, for trainers elsewhere.")
 @options.setting_options
 def serve(config: str | None, **values: Any) -> None:
     """Run a daemon in the foreground, for trainers that are pointed at it and have a key (see `lived keygen`).
@@ -139,7 +139,7 @@ def split_address(listen: str, hint: str = "--listen") -> tuple[str, str]:
 main.add_command(commands.config)
 
 
-@main.command()
+@main.command(short_help="Show the daemon and the runs, and how far each is written.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"daemon": ..., "runs": [...]} and nothing else.')
 @click.option("--all", "show_all", is_flag=True, help="Show every run, not the latest ones.")
 @click.option("--watch", is_flag=True, help="Show it again and again, with rates; with --json one line each time.")
@@ -166,7 +166,7 @@ def status(as_json: bool, show_all: bool, watch: bool, interval: float) -> None:
         sys.exit(1)
 
 
-@main.command()
+@main.command(short_help="End the daemon once it has written what it holds.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the daemon to finish.")
 def stop(timeout: float) -> None:
     """End the daemon once it has written what it holds; journals keep the rest for the next one."""
@@ -240,7 +240,7 @@ def wait_until_free(
         click.echo("", err=True)
 
 
-@main.command()
+@main.command(short_help="Bring into the tree what trainers have left behind.")
 @click.argument("names", nargs=-1, metavar="[RUN_DIRECTORY | PRODUCER]...")
 @click.option("--list", "listing", is_flag=True, help="Show what is left, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help='With --list: print {"journals": [...]} and nothing else.')
@@ -275,7 +275,7 @@ def show_left(command: list[str], as_json: bool) -> None:
         show(json.loads(done.stdout)["journals"], places.home(os.environ))
 
 
-@main.command()
+@main.command(short_help="Check that all that was logged to a finished run is in its tree.")
 @click.argument("directory", metavar="RUN_DIRECTORY")
 @click.option("--run", "run_id", metavar="RUN_ID", help="The run's id, for a tree that was moved or copied.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON and nothing else.")
@@ -300,7 +300,7 @@ def verify(directory: str, run_id: str | None, as_json: bool) -> None:
     sys.exit(0 if verdict.whole else 1)
 
 
-@main.command()
+@main.command(short_help="Print a unit for systemd that runs `lived serve`.")
 @click.option("--user", default="lived", show_default=True, help="The user that results belong to.")
 @click.option("--results", multiple=True, default=["/srv/runs"], show_default=True, help="Where it may write.")
 def systemd(user: str, results: tuple[str, ...]) -> None:
@@ -314,7 +314,7 @@ def systemd(user: str, results: tuple[str, ...]) -> None:
         raise click.ClickException(str(exc)) from exc
 
 
-@main.command()
+@main.command(short_help="Train on handwritten digits and log everything there is.")
 @click.option("--dir", "directory", default="lived-demo", show_default=True, help="Where the demonstration is logged.")
 @click.option("--epochs", type=click.IntRange(min=1), default=15, show_default=True)
 def demo(directory: str, epochs: int) -> None:

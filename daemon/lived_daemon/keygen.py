@@ -12,7 +12,7 @@ from lived_protocol.errors import InvalidKeyError
 from lived_daemon import keys
 
 
-@click.command()
+@click.command(short_help="Make the keys of a daemon or of a client.")
 @click.argument("name", required=False)
 @click.option("--server", is_flag=True, help="The pair of a daemon, instead of that of the client NAME.")
 @click.option("--keys", "folder", type=click.Path(file_okay=False), help="Where the files go; $LIVED_HOME/keys.")

@@ -65,7 +65,7 @@ def read_secret(path: str) -> dict[str, Any]:
     try:
         found = os.fstat(fd)
         keys.check_private(path, found.st_mode, found.st_uid, os.getuid())
-        return keys.parse(os.read(fd, keys.LONGEST_FILE).decode(), path)
+        return keys.parse(os.read(fd, keys.LONGEST_FILE).decode("utf-8-sig"), path)
     except UnicodeDecodeError:
         raise InvalidKeyError(f"{path} is no key file") from None
     finally:

@@ -54,6 +54,19 @@ class Limits:
         "A message; the connection by which a longer one comes is closed without a word.",
         live=False,
     )
+    connections: int = limit(
+        kinds.count(),
+        NONE,
+        5_000,
+        "Connections at a time, and no more than half of the descriptors that the daemon may have; of the address that "
+        "has most of them, one is closed.",
+    )
+    unfinished_bytes: int = limit(
+        kinds.size(_MIB),
+        NONE,
+        128 * _MIB,
+        "What has come of messages that are not whole, of all connections; the one with most of it is closed.",
+    )
     hello_bytes: int = limit(
         kinds.size(), NONE, 256 * _KIB, "A producer's greeting; the producer of a longer one is refused."
     )

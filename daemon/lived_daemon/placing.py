@@ -19,7 +19,9 @@ Decisions:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -42,6 +44,8 @@ PLACED = "placed"
 _NO_ID = "none"
 #: So many run ids are remembered of one place.
 _MOST_RUNS = 64
+#: Beyond so many claims, the oldest go of which there is no directory; so many are looked at for each new one.
+MOST_CLAIMS, _LOOKS = 20_000, 8
 #: Of a trainer's environment, what may matter to DVC's work on the daemon's own files.
 _KEPT_VARIABLES = ("GIT_AUTHOR_", "GIT_COMMITTER_")
 
@@ -74,8 +78,17 @@ class Placing:
         self._claims: dict[str, Claim] = {}
         self._of_origin: dict[tuple[str, str, str], Claim] = {}
         self._of_run: dict[tuple[str, str], Claim] = {}
+        self._below: dict[str, set[str]] = {}  # the claimed places below each folder
+        self._numbers: dict[tuple[str, str], int] = {}  # of a wish and a host: the first that may be free
         for claim in _read(self._folder, self.root):
             self._know(claim)
+
+    def knows(self, run: Mapping[str, Any]) -> bool:
+        """Whether ``run``, of a hello, has a directory already; one that can have none has not."""
+        try:
+            return self._known(*_wish_of(run), run) is not None
+        except InvalidNameError:
+            return False
 
     def place(self, run: dict[str, Any]) -> dict[str, Any]:
         """``run``, of a hello, with the directory that it has here; the same every time.
@@ -85,8 +98,7 @@ class Placing:
             OSError: the claim cannot be kept.
         """
         try:
-            project, wish = project_of(run), place_of(str(run.get("shown", "")), str(run.get("cwd", "")))
-            claim = self._claim(project, f"{project}/{wish}", run)
+            claim = self._claim(*_wish_of(run), run)
         except InvalidNameError as exc:
             raise PlaceError(str(exc)) from exc
         self._refuse_links(claim.place)
@@ -94,22 +106,29 @@ class Placing:
 
     def _claim(self, project: str, wish: str, run: Mapping[str, Any]) -> Claim:
         run_id, host, directory = run["run_id"], run["host"], run["directory"]
-        claim = self._of_run.get((run_id, wish)) or self._of_origin.get((project, host, directory))
+        claim = self._known(project, wish, run)
         if claim is None:
-            found = next(name for name in _candidates(wish, host) if self._is_free(name, run))
+            first = self._numbers.get((wish, host), 1)
+            number, found = next(each for each in _candidates(wish, host, first) if self._is_free(each[1], run))
+            if number > first:
+                self._numbers[wish, host] = number
             claim = Claim(found, wish, host, directory)
         if run_id not in claim.runs:
             self._keep(Claim(claim.place, claim.wish, claim.host, claim.directory, [*claim.runs, run_id][-_MOST_RUNS:]))
         return self._claims[claim.place]
 
+    def _known(self, project: str, wish: str, run: Mapping[str, Any]) -> Claim | None:
+        origin = project, run["host"], run["directory"]
+        return self._of_run.get((run["run_id"], wish)) or self._of_origin.get(origin)
+
     def _is_free(self, place: str, run: Mapping[str, Any]) -> bool:
         if place in self._claims:
             return False
-        for other in self._claims.values():
-            if _is_below(place, other.place) or _is_below(other.place, place):
-                there = os.path.relpath(run["directory"], other.directory)
-                if other.host != run["host"] or there != os.path.relpath(place, other.place):
-                    return False
+        above = (folder for folder in _folders_of(place) if folder in self._claims)
+        for other in map(self._claims.__getitem__, itertools.chain(above, self._below.get(place, ()))):
+            there = os.path.relpath(run["directory"], other.directory)
+            if other.host != run["host"] or there != os.path.relpath(place, other.place):
+                return False
         path = os.path.join(self.root, place)
         return bool(run.get("resume")) or not any(os.path.lexists(os.path.join(path, name)) for name in OUTPUTS)
 
@@ -123,14 +142,42 @@ class Placing:
                 raise PlaceError(f"{path} is a file; choose another dir or LIVED_PROJECT")
 
     def _keep(self, claim: Claim) -> None:
-        name = hashlib.sha256(f"{self.root}\0{claim.place}".encode()).hexdigest()[:24]
         content = json.dumps({"root": self.root, **vars(claim)}).encode()
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        replace_file(os.path.join(self._folder, f"{name}.json"), content, 0o077, self._fsync)
+        replace_file(self._file_of(claim), content, 0o077, self._fsync)
         self._know(claim)
+        for _ in range(_LOOKS):
+            if len(self._claims) > MOST_CLAIMS:
+                self._look_at_oldest()
+
+    def _file_of(self, claim: Claim) -> str:
+        name = hashlib.sha256(f"{self.root}\0{claim.place}".encode()).hexdigest()[:24]
+        return os.path.join(self._folder, f"{name}.json")
+
+    def _look_at_oldest(self) -> None:
+        """Forget the claim that was looked at the longest ago, where nothing was ever written there."""
+        claim = self._claims.pop(next(iter(self._claims)))
+        if os.path.lexists(os.path.join(self.root, claim.place)):
+            self._claims[claim.place] = claim
+            return
+        with contextlib.suppress(OSError):
+            os.unlink(self._file_of(claim))
+        origin = claim.place.partition("/")[0], claim.host, claim.directory
+        if self._of_origin.get(origin) is claim:
+            del self._of_origin[origin]
+        for run_id in claim.runs:
+            if self._of_run.get((run_id, claim.wish)) is claim:
+                del self._of_run[run_id, claim.wish]
+        for folder in _folders_of(claim.place):
+            self._below[folder].discard(claim.place)
+            if not self._below[folder]:
+                del self._below[folder]
+        self._numbers.pop((claim.wish, claim.host), None)  # its number may be had again
 
     def _know(self, claim: Claim) -> None:
         self._claims[claim.place] = claim
+        for folder in _folders_of(claim.place):
+            self._below.setdefault(folder, set()).add(claim.place)
         self._of_origin[claim.place.partition("/")[0], claim.host, claim.directory] = claim
         for run_id in claim.runs:
             if run_id.partition("-")[0] != _NO_ID:
@@ -172,20 +219,33 @@ def _placed(run: dict[str, Any], root: str, place: str) -> dict[str, Any]:
     }
 
 
-def _candidates(wish: str, host: str) -> Iterator[str]:
-    """``wish``, which has its project in front, and what else it may be called, the best first."""
-    yield wish
+def _wish_of(run: Mapping[str, Any]) -> tuple[str, str]:
+    """The project of ``run``, and the place that it would have if that were free.
+
+    Raises:
+        InvalidNameError: it can have none.
+    """
+    project, wish = project_of(run), place_of(str(run.get("shown", "")), str(run.get("cwd", "")))
+    return project, f"{project}/{wish}"
+
+
+def _candidates(wish: str, host: str, number: int) -> Iterator[tuple[int, str]]:
+    """``wish``, which has its project in front, and what else it may be called, from ``number`` on, the best first."""
+    yield number, wish
     project, first, *rest = wish.split("/")
-    number = 1
     while True:
         mark = f"@{host.replace('/', '_')[:64]}" + (f"-{number}" if number > 1 else "")
         room = MAX_COMPONENT_BYTES - len(os.fsencode(mark))
-        yield check_name("/".join([project, os.fsencode(first)[:room].decode(errors="ignore") + mark, *rest]))
+        named = os.fsencode(first)[:room].decode(errors="ignore") + mark
+        yield number, check_name("/".join([project, named, *rest]))
         number += 1
 
 
-def _is_below(place: str, other: str) -> bool:
-    return place.startswith(f"{other}/")
+def _folders_of(place: str) -> Iterator[str]:
+    """The folders that ``place`` is in, the nearest first."""
+    while "/" in place:
+        place = place.rpartition("/")[0]
+        yield place
 
 
 def _read(folder: str, root: str) -> Iterator[Claim]:

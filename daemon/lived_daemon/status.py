@@ -186,7 +186,14 @@ def _add_answer(status: Status, runs: dict[str, Run], endpoint: str, timeout: fl
     if status.daemon is None:
         status.daemon = content.get("daemon")
     for run in content.get("runs", []):
-        runs[_identity(run)] = run
+        known = runs.get(_identity(run))
+        if known is None or _attention(run) > _attention(known):
+            runs[_identity(run)] = run
+
+
+def _attention(run: Run) -> tuple[bool, int]:
+    """How much the daemon that said ``run`` has to do with it: others of the home know only what was written down."""
+    return "rates" in run, int(run.get("clients") or 0)
 
 
 def _identity(run: Run) -> str:

@@ -80,8 +80,8 @@ def is_locked(path: str) -> bool:
     return False
 
 
-def read_file(path: str) -> bytes:
-    """The content of the file at ``path``. Whatever else stands there, a pipe say, is not waited for.
+def read_file(path: str, most: int = -1) -> bytes:
+    """The content of the file at ``path``, its first ``most`` bytes. Whatever else is there, a pipe, is not waited for.
 
     Raises:
         OSError: it cannot be read.
@@ -92,7 +92,7 @@ def read_file(path: str) -> bytes:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ValueError(f"{path} is no file")
         with open(fd, "rb", closefd=False) as file:
-            return file.read()
+            return file.read(most)
     finally:
         os.close(fd)
 

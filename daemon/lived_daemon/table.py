@@ -1,27 +1,41 @@
 """How ``lived status`` looks on a terminal: one table of runs, one line on the daemon, hints where something is left.
 
-Paths are never shortened, only folded, so that they can be copied; the table fits into 80 columns.
+Paths are never shortened, only folded, so that they can be copied; the table fits into 80 columns. Where there is no
+terminal (and no ``COLUMNS``) nothing is folded, so that ``grep`` finds a path.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from lived_daemon.shown import shown
 from lived_daemon.status import Status, behind
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 COLOURS = {"active": "green", "crashed": "red", "ended": "dim"}
+#: Columns where nobody's terminal limits them: more than a path has characters.
+_UNFOLDED = 10_000
+
+
+def table_console() -> Console:
+    """A console for tables on the standard output: as wide as its terminal, or as they need where it is none."""
+    from rich.console import Console
+
+    folded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, soft_wrap=False, width=None if folded else _UNFOLDED)
 
 
 def show(status: Status, home: str, limit: int) -> None:
     """Print ``status``, with at most ``limit`` runs, to the standard output."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=False)
+    console = table_console()
     if status.runs:
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("run", overflow="fold", ratio=1)

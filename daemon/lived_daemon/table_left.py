@@ -9,18 +9,17 @@ import datetime as dt
 import os
 from typing import Any
 
-from lived_daemon.table import human_size, shown_path
+from lived_daemon.table import human_size, shown_path, table_console
 
 Journal = dict[str, Any]
 
 
 def show(journals: list[Journal], home: str) -> None:
     """Print what is left in the journals of ``home``."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=False)
+    console = table_console()
     whole = [journal for journal in journals if journal["problem"] is None]
     if whole:
         table = Table(box=None, header_style="bold", pad_edge=False)

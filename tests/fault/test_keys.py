@@ -156,6 +156,10 @@ def test_recover_uses_the_key_and_says_what_is_wrong_with_it(
     use(monkeypatch, guarded.endpoint, guarded.client("laptop"))
     card = guarded.card("laptop").read_bytes()
     guarded.card("laptop").unlink()
+    command = [sys.executable, "-m", "lived_daemon.cli", "status"]
+    wait_until(
+        lambda: subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode, "the daemon has seen it"
+    )
     live = Live("run", report=None)
     log(live, 0, 100)
     live.end()
@@ -243,7 +247,8 @@ def test_no_client_speaks_for_the_producer_of_another(
             strangers[-1].say(message)
     log(live, 500, 1000)
     live.end()
-    assert strangers[0].hear(0) is None
+    heard = strangers[0].hear(0)  # at most a refusal: where it came before the trainer when the daemon began anew
+    assert heard is None or (isinstance(heard, messages.Fault) and heard.event == "access")
     assert rows(here / "run", "loss") == numbered(1000)
     assert live.faults == []
 

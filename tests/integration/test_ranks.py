@@ -223,6 +223,26 @@ def test_ranks_that_a_launcher_starts_again_may_be_fewer(ranks: Callable[..., li
     assert summary(run) == {"step": 2, "a": {"loss": 10.5}}
 
 
+def test_the_last_rank_that_torchrun_starts_again_goes_on_with_the_run_of_all(
+    ranks: Callable[..., list[Trainer]], start_trainer: Start, tmp_path: Path
+) -> None:
+    """Of two one is left, a world of its own: what both have logged stays, and its rows come behind, at once."""
+    run = tmp_path / "work" / "run"
+    everyone(first := ranks(LIVED_RUN_ID="", TORCHELASTIC_RUN_ID="elastic"), LOG + "\nlive.flush()")
+    for trainer in first:
+        trainer.kill()
+    last = start_trainer(TORCHELASTIC_RUN_ID="elastic", TORCHELASTIC_RESTART_COUNT="1", RANK="0", WORLD_SIZE="1")
+    last.do(LIVE)
+    last.do("live.step = 2; live.log_metric('a/loss', 10.0); live.next_step(); live.flush()")
+    assert rows(run, "a/loss") == ["0\t0.5", "1\t1.5", "2\t2.5", "2\t10.0"]
+    last.do("live.end()")
+    assert summary(run) == {"step": 2, "a": {"loss": 10.0}}
+    assert own(run, 1, "a/loss") == ["0\t1.0", "1\t2.0", "2\t3.0"]
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+    said = last.said().splitlines()  # at most who has died, if that was not found out before this one came
+    assert [line for line in said if "is gone without having ended" not in line] == []
+
+
 def test_a_world_of_one_is_as_if_no_rank_were_set(start_trainer: Start, tmp_path: Path) -> None:
     """A job of one process under a launcher has no folder for ranks, and each Live clears the directory."""
     run = tmp_path / "work" / "run"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from lived import Live, Run
+from lived.error import InvalidDataTypeError
 from lived.media import Html
 from lived_protocol.names import distinct
 
@@ -31,6 +32,9 @@ def made(tmp_path: Path, **files: str) -> Run:
 
 def test_everything_is_read_back(live: Live) -> None:
     """Rows of all keys by step, the last of each; summary, parameters, files, and media."""
+    assert repr(live) == "<Live 'run', step 0>"
+    with pytest.raises(InvalidDataTypeError, match="loss"):
+        live.log(0.5)  # type: ignore[arg-type]
     live.log_params({"lr": 0.5})
     live.log({"a/b": 1.5, "text": 'two\nlines\tand "more"'})
     live.log({"a/b": 2.5, "page": Html("<p>\u2028")}, step=4)
@@ -107,6 +111,10 @@ def test_a_rank_is_read_alone(tmp_path: Path) -> None:
     (folder / "loss.tsv").write_text("step\tloss\n0\t4\n", encoding="utf-8")
     assert list(Run(tmp_path, rank=1).scan_history()) == [{"_step": 0, "loss": 4}]
     assert Run(tmp_path).keys == []
+    assert [repr(Run(tmp_path, rank)) for rank in (None, 1)] == [
+        f"<Run {str(tmp_path)!r}>",
+        f"<Run {str(tmp_path)!r}, rank 1>",
+    ]
 
 
 def test_metrics_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> None:

@@ -45,8 +45,20 @@ def test_each_content_is_a_version_and_an_alias_has_one_of_them(tmp_path: Path) 
     assert (tmp_path / "wandb/one/versions/.gitignore").read_text() == "*\n"
 
 
+def test_an_artifact_outside_of_a_repository_is_stored_and_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes from wandb has no DVC repository, and loses nothing by it."""
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    with wandb.init(dir=tmp_path, id="one") as run:
+        run.log_artifact(model("a"))
+    assert (tmp_path / "wandb/one/artifacts/net/weights").read_text() == "a"
+    assert [record.getMessage() for record in caplog.records if "artifact" in record.getMessage()] == []
+
+
 def test_an_alias_taken_away_is_gone(tmp_path: Path) -> None:
-    with wandb.init(dir=tmp_path) as run:
+    with wandb.init(dir=tmp_path, id="one") as run:
+        assert repr(run) == f"<Run 'one' in {str(tmp_path / 'wandb/one')!r}>"
         artifact = run.log_artifact(model("a"), aliases=["best"])
         artifact.aliases.remove("best")
         artifact.description = "the first"

@@ -225,11 +225,20 @@ def free_port() -> int:
 
 
 class Served:
-    """``lived serve --root`` on a port of ``host``, with a home and a root below ``folder``; it can begin anew."""
+    """``lived serve --root`` on a port of ``host``, with a home and a root below ``folder``; it can begin anew.
+
+    With ``keyed``, its keys are made by the test, in the folder ``keys`` of its home.
+    """
 
     def __init__(
-        self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = (), root: str | None = "runs"
+        self,
+        folder: Path,
+        host: str = "127.0.0.1",
+        prefix: tuple[str, ...] = (),
+        root: str | None = "runs",
+        keyed: bool = False,
     ) -> None:
+        self._access = [] if keyed else ["--insecure"]
         self.home, self.root = folder / "served-home", folder / (root or "")
         self._options = ["--root", str(self.root)] if root is not None else []
         self.endpoint = f"tcp://{host}:{free_port()}"
@@ -239,7 +248,7 @@ class Served:
 
     def start(self) -> None:
         """Run it; it answers a moment later."""
-        serve = [*self._prefix, sys.executable, "-m", "lived_daemon.cli", "serve", "--insecure"]
+        serve = [*self._prefix, sys.executable, "-m", "lived_daemon.cli", "serve", *self._access]
         command = [*serve, "--listen", self.endpoint]
         command += [*self._options, "--home", str(self.home)]
         with self._log.open("ab") as log:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from benchmarks import __main__ as command
 from benchmarks import call, loggers, media, rounds, trainers, wire
 from benchmarks.rounds import Figure

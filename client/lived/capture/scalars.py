@@ -50,7 +50,12 @@ def _array_scalar(name: str, val: Any) -> Any:
     except Exception as exc:  # a tensor without data, or one whose device is gone
         raise InvalidDataTypeError(name, f"{kind} fails: {type(exc).__name__}: {exc}") from exc
     if plain is None:
-        raise InvalidDataTypeError(name, type(val))
+        way_out = (
+            "pass one number of it, such as its mean(), or the whole of it to live.log"
+            if hasattr(val, "shape")
+            else "a metric is a number or text"
+        )
+        raise InvalidDataTypeError(name, f"{kind}; {way_out}")
     return plain
 
 

@@ -58,6 +58,9 @@ class File:
 class ApiRun(Written):
     """A :class:`lived.Run` with wandb's defaults: ``history`` is a DataFrame unless ``pandas=False``."""
 
+    def __repr__(self) -> str:
+        return f"<Run {self.id!r} ({self.state}) in {self.dir!r}>"
+
     @property
     def id(self) -> str:
         """The last part of the path."""

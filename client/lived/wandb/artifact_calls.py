@@ -80,6 +80,8 @@ class ArtifactCalls:
         record = store.add(self._root, record, artifact.folder, [*artifact.aliases, *given])
         artifact.become(record)
         said = (artifact.description, labels or None, artifact.metadata or None)
+        if self._live.untracked(record.folder) is not None:
+            return artifact  # it is stored all the same: there is nothing to say to who has no use for DVC
         try:
             self._live.log_artifact(record.folder, artifact.type, artifact.base_name, *said)
         except DaemonUnavailableError as exc:

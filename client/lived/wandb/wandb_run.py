@@ -99,6 +99,9 @@ class Run(ArtifactCalls, FileCalls):
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<Run {self.id!r} in {self.dir!r}>"
+
     @property
     def dir(self) -> str:
         """The run's directory."""

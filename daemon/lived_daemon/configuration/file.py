@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from lived_daemon import settings as all_settings
+from lived_daemon import system
+
+#: Bytes that the file has at most: one with a comment on each setting has a twentieth of it.
+LONGEST = 256 * 1024
 
 
 class Given(NamedTuple):
@@ -35,9 +39,11 @@ def load(path: str) -> dict[str, Given]:
         FileError: it cannot be read, is not YAML, or holds what is not allowed.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as exc:
+        content = system.read_file(path, LONGEST + 1)
+        if len(content) > LONGEST:
+            raise FileError([f"{path}: is longer than {LONGEST // 1024} KiB, so it is not read"])
+        text = content.decode()
+    except (OSError, ValueError) as exc:
         raise FileError([f"{path}: cannot be read: {getattr(exc, 'strerror', None) or exc}"]) from exc
     return parse(text, path)
 
@@ -58,6 +64,8 @@ def parse(text: str, path: str) -> dict[str, Given]:
             problems.append(f"{path}:{value_at}: {name}: not lines of `key: value` below it")
         elif each is None:
             problems.append(f"{path}:{key_at}: {unknown(f'{section}.{name}' if section else name)}")
+        elif isinstance(value, (Mapping, Sequence)) and not isinstance(value, str):  # which may be too large to show
+            problems.append(f"{path}:{value_at}: {each.key}: not a single value; use {each.kind.allowed}")
         elif value is not None:  # a key without a value leaves the default
             try:
                 found[each.key] = Given(each.kind.read(value), value_at.line)
@@ -84,7 +92,9 @@ def _entries(
     """Each line's section, key and value, and where the two stand; one whose key is a section's only if it is none."""
     for key, value in content.items():
         name = str(key)
-        places = [_Place(line + 1, column + 1) for line, column in (content.lc.key(key), content.lc.value(key))]
+        own = (content.lc.line, content.lc.col)  # what an anchor's map brings has no place here
+        at = (content.lc.data or {}).get(key, (*own, *own))
+        places = [_Place(line + 1, column + 1) for line, column in (at[:2], at[2:4])]
         if section or name not in sections:
             yield section, name, value, places[0], places[1]
         elif isinstance(value, CommentedMap):
@@ -105,8 +115,9 @@ def mapping(text: str, path: str) -> CommentedMap:
         mark = exc.problem_mark or exc.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
         raise FileError([f"{where}: {(exc.problem or exc.context or 'not YAML').splitlines()[0]}"]) from exc
-    except (YAMLError, ValueError, RecursionError) as exc:
-        raise FileError([f"{path}: not YAML: {str(exc).splitlines()[0]}"]) from exc
+    except Exception as exc:  # of odd text the parser has raised any kind, which must not end a daemon that reads again
+        said = str(exc).strip().splitlines() or [type(exc).__name__]
+        raise FileError([f"{path}: not YAML: {said[0]}"]) from exc
     if content is None:
         return CommentedMap()
     if not isinstance(content, CommentedMap):

@@ -11,7 +11,9 @@ import threading
 
 import watchfiles
 
+from lived_daemon import system
 from lived_daemon.configuration.current import Current
+from lived_daemon.configuration.file import LONGEST
 from lived_daemon.configuration.sources import Sources
 
 logger = logging.getLogger("lived_daemon")
@@ -87,7 +89,6 @@ class Watch:
         """The file that counts, and what is in it."""
         path = self._sources.find()
         try:
-            with open(path or os.devnull, "rb") as file:
-                return path, file.read()
-        except OSError:
+            return path, b"" if path is None else system.read_file(path, LONGEST + 1)
+        except (OSError, ValueError):  # a pipe, which would be waited for
             return path, b""

@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.5
 #: A client is in a ZAP User-Id, and a line of the log, by its public key; so many have been complained of at most.
 _MOST_SAID = 1000
 
-_Signature = dict[str, tuple[int, int, int, int]]
+_Signature = dict[str, tuple[int, ...]]
 
 
 class Clients:
@@ -73,23 +73,21 @@ class Clients:
         """What tells one state of the folder from another; empty where it cannot be trusted."""
         try:
             found = os.stat(self._folder)
-            if found.st_uid not in (os.getuid(), 0) or found.st_mode & 0o022:
-                self._complain(f"{self._folder} can be written by others, so nobody is let in; `chmod 700` it")
-                return {}
-            signature = {}
-            for name in os.listdir(self._folder):
-                if name.endswith(keys.PUBLIC_SUFFIX) and not name.startswith("."):
-                    one = os.stat(os.path.join(self._folder, name))
-                    signature[name] = (one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
-            return signature
-        except FileNotFoundError as exc:  # a file removed meanwhile, or there is no folder at all
-            if not os.path.isdir(self._folder):
-                self._complain(f"{exc.filename} is not there, so nobody is let in; `lived keygen` makes it")
-                return {}
-            return self._signature or {}
-        except OSError as exc:
-            self._complain(f"{exc.filename or self._folder} cannot be read, so nobody is let in: {exc.strerror}")
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            self._complain(f"{self._folder} is not there, so nobody is let in; `lived keygen` makes it")
             return {}
+        except OSError as exc:
+            self._complain(f"{self._folder} cannot be read, so nobody is let in: {exc.strerror}")
+            return {}
+        if found.st_uid not in (os.getuid(), 0) or found.st_mode & 0o022:
+            self._complain(f"{self._folder} can be written by others, so nobody is let in; `chmod 700` it")
+            return {}
+        return {
+            name: _signature_of(os.path.join(self._folder, name))
+            for name in names
+            if name.endswith(keys.PUBLIC_SUFFIX) and not name.startswith(".")
+        }
 
     def _read(self, signature: _Signature) -> dict[str, keys.Client]:
         clients: dict[str, keys.Client] = {}
@@ -97,7 +95,7 @@ class Clients:
             path = os.path.join(self._folder, name)
             try:
                 called = keys.check_client_name(name.removesuffix(keys.PUBLIC_SUFFIX))
-                text = system.read_file(path)[: keys.LONGEST_FILE].decode()
+                text = _read_own(path).decode("utf-8-sig")
                 client = keys.client(called, keys.parse(text, path), path)
             except InvalidKeyError as exc:
                 self._complain(f"a client is not let in: {exc}")
@@ -117,3 +115,24 @@ class Clients:
         if text not in self._said and len(self._said) < _MOST_SAID:
             self._said.add(text)
             logger.error(text)
+
+
+def _signature_of(path: str) -> tuple[int, ...]:
+    """What tells one state of a file from another; one that is not to be had, a dead link say, has a state too."""
+    try:
+        found = os.stat(path)
+    except OSError as exc:
+        return (exc.errno or 0,)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read_own(path: str) -> bytes:
+    """The content of a file that nobody else can write.
+
+    Raises:
+        OSError: it cannot be read; ValueError: it is no file; InvalidKeyError: others can write it.
+    """
+    found = os.stat(path)
+    if found.st_uid not in (os.getuid(), 0) or found.st_mode & 0o022:
+        raise InvalidKeyError(f"{path} can be written by others, who could put a key there; `chmod 644 {path}`")
+    return system.read_file(path, keys.LONGEST_FILE)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import zmq
@@ -19,6 +21,7 @@ from lived_protocol.errors import InvalidMessageError
 from zmq.utils import z85
 
 from lived_daemon.ingest.clients import Clients
+from lived_daemon.ingest.connections import Connections
 from lived_daemon.ingest.guard import Guard
 from lived_daemon.keys import ServerKeys
 
@@ -49,25 +52,33 @@ class Received(NamedTuple):
 class Door:
     """Listens on ``endpoint``, with ``server`` keys or for whoever reaches it, within the limits of ``guard``.
 
-    ``local`` says that only this user can reach it.
+    ``local`` says that only this user can reach it; ``count`` is told the reason of each connection that is closed.
     """
 
     def __init__(
-        self, context: zmq.Context[Any], endpoint: str, server: ServerKeys | None = None, guard: Guard | None = None
+        self,
+        context: zmq.Context[Any],
+        endpoint: str,
+        server: ServerKeys | None = None,
+        guard: Guard | None = None,
+        count: Callable[[str], object] = str,
     ) -> None:
         self.keyed = server is not None
         self.local = not endpoint.startswith("tcp://")
+        self._connections: Connections | None = None
         self.socket = context.socket(zmq.ROUTER)
         # A producer that reconnects takes over its own identity; where there are keys, nobody takes over anything.
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 0 if self.keyed else 1)
         self.socket.setsockopt(zmq.RCVHWM, 0)  # bounded by the limits that producers are given
         self.socket.setsockopt(zmq.SNDHWM, 100_000)
         self.socket.setsockopt(zmq.LINGER, 500)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # it is said when there is nobody to take a message
         if guard is not None and not guard.trusting and not self.local:
             # Who sends faster than it is heard waits, and who does not listen misses what it is told again later.
             self.socket.setsockopt(zmq.RCVHWM, _STRANGERS_MESSAGES)
             self.socket.setsockopt(zmq.SNDHWM, 10 * _STRANGERS_MESSAGES)
             self.socket.setsockopt(zmq.MAXMSGSIZE, guard.limits.message_bytes)
+            self._connections = Connections(context, self.socket, guard, count)
         if endpoint.startswith("tcp://"):
             self.socket.setsockopt(zmq.HEARTBEAT_IVL, messages.HEARTBEAT_MS)
             self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, messages.SILENT_MS)
@@ -93,6 +104,8 @@ class Door:
         """
         first = self.socket.recv(zmq.NOBLOCK, copy=False)
         route, parts = first.bytes, self._rest()
+        if self._connections is not None:
+            self._connections.spoke(int(first.get(zmq.SRCFD)))
         if not self.keyed:
             return Received(route, None, parts, "" if self.local else _said_of(first, "Peer-Address"))
         user = _said_of(first, "User-Id")
@@ -109,10 +122,23 @@ class Door:
                 parts.append(part)
         return parts
 
-    def send(self, route: bytes, message: messages.Message) -> None:
-        """Send ``message``; one who is gone takes nothing, which does not matter."""
-        with contextlib.suppress(zmq.Again, zmq.ZMQError):
+    def look_at_connections(self) -> float:
+        """Close those that have to go; after how many seconds to look again."""
+        return math.inf if self._connections is None else self._connections.look()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        if self._connections is not None:
+            self._connections.close()
+        self.socket.close()
+
+    def send(self, route: bytes, message: messages.Message) -> bool:
+        """Send ``message``; one who is gone takes nothing, which does not matter. False if there is no connection."""
+        try:
             self.socket.send_multipart([route, *messages.encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError as exc:
+            return exc.errno != zmq.EHOSTUNREACH
+        return True
 
 
 def _said_of(frame: zmq.Frame, what: str) -> str:
@@ -124,10 +150,14 @@ def _said_of(frame: zmq.Frame, what: str) -> str:
 
 
 class Doorkeeper:
-    """Answers ZeroMQ's question whether a key is let in, for all doors with keys of one context."""
+    """Answers ZeroMQ's question whether a key is let in, for all doors with keys of one context.
 
-    def __init__(self, context: zmq.Context[Any], clients: Clients) -> None:
+    ``say`` is called for each that is not, with what is to be logged; with nothing where that was said just before.
+    """
+
+    def __init__(self, context: zmq.Context[Any], clients: Clients, say: Callable[[str], object]) -> None:
         self._clients = clients
+        self._tell = say
         self._said: dict[str, float] = {}
         self.socket = context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -153,8 +183,9 @@ class Doorkeeper:
     def _say(self, address: str, public: str) -> None:
         now = time.monotonic()
         if now - self._said.get(public, -_SAY_SECONDS) < _SAY_SECONDS:
+            self._tell("")
             return
         if len(self._said) >= _MOST_SAID:
             self._said.clear()
         self._said[public] = now
-        logger.warning(f"a client at {address} was turned away, whose public key is {public or 'none'}")
+        self._tell(f"a client at {address} was turned away, whose public key is {public or 'none'}")

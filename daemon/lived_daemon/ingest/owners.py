@@ -1,8 +1,9 @@
 """Whose key each producer was begun with, over restarts of the daemon: nobody else may speak for it.
 
-The file has one line for each producer, ``producer client``, and is only appended to while the daemon runs; when it
-starts, the oldest lines beyond :data:`MOST` go. One that is lost or damaged costs no event: the producer then belongs
-to the first client that greets for it, and a producer's identity is 128 random bits that only its own client knows.
+The file has one line for each producer, ``producer client``, and is appended to; when the daemon starts, and when there
+are twice as many, the oldest lines beyond :data:`MOST` go. One that is lost or damaged costs no event: the producer
+then belongs to the first client that greets for it, and a producer's identity is 128 random bits that only its own
+client knows.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class Owners:
         try:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(f"{producer.hex()} {client}\n")
+            if len(self._owners) >= 2 * MOST:
+                self._owners = dict([*self._owners.items()][-MOST:])
+                self._shorten()
         except OSError as exc:
             logger.error(f"{self._path} cannot be written: {exc.strerror}; it is known until the daemon ends")
 

@@ -48,6 +48,12 @@ class Runs(Protocol):
     def deliver(self, producer: bytes, message: messages.Data | messages.Barrier | messages.Bye) -> bool:
         """A producer's message; False if the producer is not known."""
 
+    def unreached(self, producer: bytes) -> None:
+        """There is no connection to a producer that was to be told something."""
+
+    def serves(self, producer: bytes) -> bool:
+        """Whether a producer has greeted, and is not gone."""
+
     def tick(self) -> None:
         """Some time has passed."""
 
@@ -70,11 +76,14 @@ class Outbox:
         self.read_fd, self._write_fd = os.pipe()
         os.set_blocking(self.read_fd, False)
         os.set_blocking(self._write_fd, False)
+        self._is_awake = False
 
     def post(self, producer: bytes, message: messages.Message) -> None:
         """Have ``message`` sent to ``producer``."""
         self._queue.put((producer, message))
-        self.wake()
+        if not self._is_awake:
+            self._is_awake = True
+            self.wake()
 
     def wake(self) -> None:
         """Have the receiver look."""
@@ -90,6 +99,7 @@ class Outbox:
         """Everything posted so far."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.read_fd, 4096)
+        self._is_awake = False  # before anything is taken: what is posted from now on wakes again
         taken = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -135,23 +145,23 @@ class Receiver:
         self._doors: list[Door] = []
         if guarded is None:
             self._seats = Seats()
-            self._doors.append(Door(self._context, endpoint, None, self._guard))
+            self._doors.append(Door(self._context, endpoint, None, self._guard, self._refuse))
         else:
             self._clients = Clients(guarded.server.clients)
-            self._doorkeeper = Doorkeeper(self._context, self._clients)  # before anybody can knock
+            self._doorkeeper = Doorkeeper(self._context, self._clients, self._turned_away)  # before anybody can knock
             self._poller.register(self._doorkeeper.socket, zmq.POLLIN)
             self._seats = Seats(self._clients, Owners(guarded.owners))
-            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard))
+            self._doors.append(Door(self._context, endpoint, guarded.server, self._guard, self._refuse))
             self._doors.append(Door(self._context, guarded.local, None, self._guard))
         self.address = self._doors[0].address
         for door in self._doors:
             self._poller.register(door.socket, zmq.POLLIN)
         self._poller.register(outbox.read_fd, zmq.POLLIN)
-        self._next_tick = 0.0
+        self._next_tick = self._next_look = 0.0
 
     def turn(self) -> None:
         """Wait for something to do, at most until the next tick, and do it."""
-        timeout = max(0.0, self._next_tick - time.monotonic())
+        timeout = max(0.0, min(self._next_tick, self._next_look) - time.monotonic())
         ready = dict(self._poller.poll(int(timeout * 1000)))
         if self._doorkeeper is not None and self._doorkeeper.socket in ready:
             self._doorkeeper.answer()
@@ -160,19 +170,22 @@ class Receiver:
                 self._receive(door)
         self.send_posted()
         now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + min(door.look_at_connections() for door in self._doors)
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             self._look_at_clients()
             self._runs.tick()
+            self._seats.keep(self._runs.serves)
 
     def send_posted(self) -> None:
         """Send what the runs have posted. A producer that is gone takes nothing, which does not matter."""
         for producer, message in self._outbox.take():
             seat = self._seats.of(producer)
-            if seat is not None:
-                seat.door.send(seat.route, message)
-            else:  # known from its journal alone: on this machine its connection has its name
-                self._doors[-1].send(producer, message)
+            # Who is known from its journal alone is on this machine, where its connection has its name.
+            door, route = (self._doors[-1], producer) if seat is None else (seat.door, seat.route)
+            if not door.send(route, message):
+                self._runs.unreached(producer)
 
     def _look_at_clients(self) -> None:
         """Shut out at once, on living connections too, whoever is not to be let in any more."""
@@ -286,6 +299,12 @@ class Receiver:
         self._refuse(event)
         door.send(route, messages.Fault(time.time_ns(), run_id, event, cause, fatal=True))
 
+    def _turned_away(self, text: str) -> None:
+        """Somebody without a key that is let in has knocked."""
+        self._refuse("key")
+        if text:
+            self._guard.log("key", text)
+
     def _refuse(self, reason: str) -> None:
         self._tally.add("refused_messages", 1, reason)
 
@@ -345,7 +364,7 @@ class Receiver:
         """Send what is posted, and close."""
         self.send_posted()
         for door in self._doors:
-            door.socket.close()
+            door.close()
         if self._doorkeeper is not None:
             self._doorkeeper.socket.close()
         self._context.term()

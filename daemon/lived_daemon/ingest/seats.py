@@ -7,6 +7,7 @@ is gone, and the next message is answered like that of a stranger.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lived_protocol import access, messages, projects
@@ -15,6 +16,9 @@ from lived_protocol.errors import InvalidMessageError, InvalidNameError
 from lived_daemon.ingest.clients import Clients
 from lived_daemon.ingest.doors import Door
 from lived_daemon.ingest.owners import Owners
+
+#: Beyond so many seats, those of producers that are gone without a word are cleared.
+MOST_SEATS = 5_000
 
 
 class Seat(NamedTuple):
@@ -80,6 +84,12 @@ class Seats:
         seat = self._of_producer.pop(producer, None)
         if seat is not None:
             self._of_route.pop(seat.route, None)
+
+    def keep(self, serves: Callable[[bytes], bool]) -> None:
+        """Where there are very many, clear those of producers that are not served, so that none are for ever."""
+        if len(self._of_producer) > MOST_SEATS:
+            for producer in [each for each in self._of_producer if not serves(each)]:
+                self.leave(producer)
 
     def clear(self) -> None:
         """Where the clients have changed, take the seats of those that may not have them any more."""

@@ -1,18 +1,19 @@
 """A small HTTP server for questions that have short answers, in threads of its own.
 
-Whoever keeps a connection open without asking is cut off, and only so many are served at once: nobody who reaches the
-port can use up the daemon's threads.
+Only so many are served at once, and where one more comes, who has been there the longest is cut off: nobody who reaches
+the port can use up the daemon's threads, or keep others from an answer by asking a byte at a time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-#: Seconds that a client has to ask, and how many are served at once.
+#: Seconds that a client has for each piece of its question, and how many are served at once.
 PATIENCE, CONNECTIONS = 5.0, 16
 
 
@@ -81,23 +82,27 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 4 * CONNECTIONS
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._free = threading.Semaphore(CONNECTIONS)
+        self._lock = threading.Lock()
+        self._served: dict[socket.socket, None] = {}  # the oldest first
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, if there are not too many."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Serve a connection; where there are too many, one less of those that take long."""
+        with self._lock:
+            while len(self._served) >= CONNECTIONS:
+                oldest = next(iter(self._served))
+                del self._served[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread finds nobody there
+            self._served[request] = None
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """One connection, in a thread of its own."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+    def shutdown_request(self, request: Any) -> None:
+        """The connection is over."""
+        with self._lock:  # from here on its descriptor may be another's
+            self._served.pop(request, None)
+            super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is nothing to log."""

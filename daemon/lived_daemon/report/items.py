@@ -76,6 +76,8 @@ def _fact(item: Item, name: str, form: str) -> str:
     value = item.get(name)
     if isinstance(value, float):
         value = f"{value:.6g}"
+    if value == 1 and form.endswith("s") and name != "duration":
+        form = form.removesuffix("s")
     return form.replace("{}", text(value)) if isinstance(value, (int, str)) and value != "" else ""
 
 
@@ -143,7 +145,7 @@ def _table(_url: str, item: Item, files: RunFiles) -> str:
 
 def _how_much(item: Item, shown: int, columns: int) -> str:
     there, first = item.get("rows"), item.get("first")
-    said = f"{shown} rows" if there == shown else f"the first {shown} of {text(there)} rows"
+    said = _fact(item, "rows", "{} rows") if there == shown else f"the first {shown} of {text(there)} rows"
     if columns > MOST_COLUMNS:
         said += f", the first {MOST_COLUMNS} of {columns} columns"
     return said + (f", behind {first} of earlier steps" if isinstance(first, int) and first > 0 else "")

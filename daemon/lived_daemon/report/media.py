@@ -80,12 +80,13 @@ def media_part(directory: str, refresh_seconds: int) -> MediaPart:
             complaints.append(f"{source}: {len(files.missing)} of its files are missing, {files.missing[0]!r} first")
     if not sections:
         return MediaPart((), frozenset(pictures), tuple(complaints))
-    head = f'<style>\n{_resource("media.css")}</style>\n{label_filters()}\n<div class="lived-media">'
-    foot = f'</div>\n<script data-seconds="{refresh_seconds}">\n{_resource("media.js")}</script>'
+    head = f'<style>\n{resource("media.css")}</style>\n{label_filters()}\n<div class="lived-media">'
+    foot = f'</div>\n<script data-seconds="{refresh_seconds}">\n{resource("media.js")}</script>'
     return MediaPart((head, *sections, foot), frozenset(pictures), tuple(complaints))
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """The text of a file beside this one."""
     return (resources("lived_daemon.report") / name).read_text(encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lived_daemon.report.media import media_part
+from lived_daemon.report.media import media_part, resource
 from lived_daemon.report.parts import Part, ReportInputs, files_below, parts_of
 
 __all__ = ["Report", "ReportInputs", "render_html", "render_markdown", "render_notebook_markdown"]
@@ -60,6 +60,8 @@ def render_html(inputs: ReportInputs) -> Report:
         renderer = part.build()
         element = _html_element(renderer)
         page.with_scripts(renderer.SCRIPTS)
+        if "vega-embed" in renderer.SCRIPTS:
+            page.with_scripts(f"<script>\n{resource('curves.js')}</script>")
         page.with_element(element)
 
     _draw(sorted(parts, key=_html_order), add, complaints)

@@ -46,6 +46,12 @@ class Gone(NamedTuple):
     producer: bytes
 
 
+class Unreached(NamedTuple):
+    """There was no connection to a producer that was to be told something."""
+
+    producer: bytes
+
+
 class Move(NamedTuple):
     """A later run takes the directory at ``time`` (ns); ``released`` is set when nothing more is written there."""
 
@@ -76,4 +82,4 @@ class Close(NamedTuple):
     deadline: float
 
 
-Command = Attach | Piece | Ask | Left | Gone | Move | Done | Trouble | Close
+Command = Attach | Piece | Ask | Left | Gone | Unreached | Move | Done | Trouble | Close

@@ -7,6 +7,7 @@ cut on its way at a time.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from lived_daemon.runs.checks import check_run
 from lived_daemon.runs.feed import Feed
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.output import Output
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.state import RunState
 
 #: Seconds between two cuts at least; and taking and saving them may use this share of the run's thread, whose waiting
@@ -63,7 +65,8 @@ class Cut(NamedTuple):
 class Cuts:
     """The checkpoint of one run, and the cut that will be the next. ``changed`` says that one is worth taking."""
 
-    def __init__(self, store: checkpoint.Store, intake: Intake, post: Post) -> None:
+    def __init__(self, store: checkpoint.Store, intake: Intake, post: Post, sharing: Sharing | None = None) -> None:
+        self._sharing = Sharing() if sharing is None else sharing
         self._store = store
         self._intake = intake
         self._post = post
@@ -193,16 +196,17 @@ class Cuts:
         assert cut is not None, "only a cut that was taken can be saved"
         started = time.thread_time()
         try:
-            if fsync and output is not None:
-                output.sync()
-            if output is not None:
-                self._save_files(output.receipt)
-            self._store.save(cut.content, status)
+            with self._sharing.aside() if fsync else contextlib.nullcontext():
+                if fsync and output is not None:
+                    output.sync()
+                if output is not None:
+                    self._save_files(output.receipt)
+                self._store.save(cut.content, status)
         except OSError:
             self.abandon()
             raise
         took = self._took + time.thread_time() - started
-        self._next = time.monotonic() + max(CUT_SECONDS, took / CUT_SHARE)
+        self._next = time.monotonic() + max(CUT_SECONDS, took / CUT_SHARE, self._sharing.apart(took))
         self._cut = None
         if output is not None:
             output.parts.sweep()

@@ -7,6 +7,7 @@ a small share of one core.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -18,6 +19,7 @@ from lived_daemon.dvc import signals
 from lived_daemon.placing import PLACED
 from lived_daemon.report import page
 from lived_daemon.runs.operations import Due
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.state import Existing, RunState
 from lived_daemon.runs.trust import is_believed
 from lived_daemon.system import read_file
@@ -73,7 +75,8 @@ Rewritten = Callable[[str, bytes], None]
 class Documents:
     """Writes the small documents of one run into ``tree``."""
 
-    def __init__(self, tree: Tree, due: list[bool], rewritten: Rewritten) -> None:
+    def __init__(self, tree: Tree, due: list[bool], rewritten: Rewritten, sharing: Sharing | None = None) -> None:
+        self._sharing = Sharing() if sharing is None else sharing
         self._tree = tree
         self._rewritten = rewritten
         self.wanted = Wanted(*due)
@@ -91,12 +94,14 @@ class Documents:
             OSError: the disk does not take it; what is not written stays due if that may heal.
             ValueError: the user's dvc.yaml cannot be edited; it is not due any more.
         """
-        started = time.monotonic()
+        started, used = time.monotonic(), time.thread_time()
         try:
-            self._write_due(state)
+            with self._sharing.aside() if self._tree.fsync else contextlib.nullcontext():
+                self._write_due(state)
         finally:
-            now = time.monotonic()
-            self._next = now + max(DOCUMENT_SECONDS, (now - started) / DOCUMENT_SHARE)
+            now, used = time.monotonic(), time.thread_time() - used
+            pause = max((now - started) / DOCUMENT_SHARE, self._sharing.apart(used))
+            self._next = now + max(DOCUMENT_SECONDS, pause)
 
     def _write_due(self, state: RunState) -> None:
         self._write_one("params", lambda: self._replace("params.yaml", documents.render_yaml(state.params)))
@@ -145,8 +150,10 @@ class Documents:
         self._written = entries, _stamp(path)
 
     def _signal_step(self, state: RunState, step: int) -> None:
-        path = signals.step_completed_path(state.run["cwd"], state.run["env"]) if is_believed(state.run) else None
-        if path is not None and PLACED not in state.run:  # else its trainer is none of the repository's
+        if PLACED in state.run or not is_believed(state.run):  # its trainer is none of the repository's
+            return
+        path = signals.step_completed_path(state.run["cwd"], state.run["env"])
+        if path is not None:
             signals.write_signal(path, signals.step_completed_content(state.run["pid"], step), state.run["umask"])
 
 

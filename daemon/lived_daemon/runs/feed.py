@@ -23,7 +23,7 @@ class Feed:
     records there are read by, as of ``applied``. ``member`` is False for a producer that joined by fork,
     pickle or after an end: the run does not wait for its end. ``journal`` is the folder of its journal on this machine,
     or empty. ``rank`` is its place in a world of several; ``held`` says that its end, or its beginning, waits for
-    others of that. ``since`` is when it has greeted, in monotonic seconds.
+    others of that. ``since`` is when it has greeted, ``told_at`` when it was told how far it is, in monotonic seconds.
     ``end`` is where its stream ends, as whoever ships it knows when its process is gone; None before.
     ``dropped`` is what it had no room for, where they know that too.
     ``believed`` says that its word is taken for what is where on this machine; ``damages`` counts damaged places.
@@ -56,6 +56,9 @@ class Feed:
     refused: bool = False
     damages: int = 0
     since: float = field(default_factory=time.monotonic)
+    told_at: float = 0.0
+    #: From when to when (monotonic seconds) there was no connection to it, whenever that was tried; None if there is.
+    unreached: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self.rank = rank_of(self.hello)

@@ -69,6 +69,9 @@ class Intake:
             self._miss(feed, position, hello.first)
         elif hello.first > feed.session.received:
             self._skip(feed, feed.session.received, hello.first)
+        feed.unreached = None
+        if feed.rank is not None and not feed.journal and not hello.journal:
+            feed.gone = False  # it was given up, and is there again
         feed.refused, feed.client = False, client
         feed.end = hello.run.get(END, feed.end)
         feed.dropped = hello.run.get(DROPPED, feed.dropped)
@@ -94,7 +97,7 @@ class Intake:
     def welcome(self, feed: Feed, resumed: dict[str, Any] | None) -> None:
         """Tell a producer where to begin; ``resumed`` is the summary that a resumed run finds."""
         feed.rewound = False
-        feed.told_limit = self._limit(feed)
+        feed.told_limit, feed.told_at = self._limit(feed), time.monotonic()
         step: int | None = None
         if resumed is not None:
             found = resumed.get("step", 0)
@@ -270,9 +273,9 @@ class Intake:
 
     def _set_aside(self, feed: Feed) -> None:
         """Go on behind damage in a producer's stream, keeping what could not be read."""
-        feed.damages += 1
         at = feed.session.applied
         content, found = feed.session.skip_damage()
+        feed.damages += sum(isinstance(body, Damaged) for _, body in found)
         self.damaged += len(content)
         feed.frames.extend(found)
         path = os.path.join(self._home, "damaged", f"{feed.producer.hex()}-{at}")
@@ -305,8 +308,11 @@ class Intake:
         limit = self._limit(feed)
         starving = limit > feed.told_limit == feed.session.received
         if (starving or limit - feed.told_limit >= self._guard.budget.window // 4) and feed.open:
-            feed.told_limit = limit
-            self._post(feed.producer, messages.Acknowledge(feed.durable, limit))
+            self._tell(feed, feed.durable, limit)
+
+    def _tell(self, feed: Feed, position: int, limit: int) -> None:
+        feed.told_limit, feed.told_at = limit, time.monotonic()
+        self._post(feed.producer, messages.Acknowledge(position, limit))
 
     def acknowledge(self, feed: Feed, position: int) -> None:
         """Everything before ``position`` is in the tree for good."""
@@ -314,8 +320,7 @@ class Intake:
         if feed.gone and feed.journal:
             journals.release(feed.journal, position)
         if feed.heard:
-            feed.told_limit = self._limit(feed)
-            self._post(feed.producer, messages.Acknowledge(position, feed.told_limit))
+            self._tell(feed, position, self._limit(feed))
 
     # -- asking --------------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from lived_daemon.runs.operations import (
     WriteMedia,
     WritePlot,
 )
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.trust import is_believed
 from lived_daemon.writers import artifacts, curves, images, media, plots
@@ -69,7 +70,9 @@ class Output:
         say: Say,
         parts: Parts,
         limits: Callable[[], Limits] = lambda: OWN,
+        sharing: Sharing | None = None,
     ):
+        self._sharing = Sharing() if sharing is None else sharing
         self._state = state
         self._limits = limits
         self._submit = submit
@@ -80,7 +83,7 @@ class Output:
         self.pool_tree = Tree(run["directory"], run["umask"], fsync)
         self.receipt = Receipt(checkpoint.documents)
         self.rows = RowWriter(self.tree, checkpoint.ledger.copy())
-        self.documents = Documents(self.tree, checkpoint.due, self.receipt.rewritten)
+        self.documents = Documents(self.tree, checkpoint.due, self.receipt.rewritten, self._sharing)
         self.report = ReportMaker()
         self._dvc = DvcProcess(run["cwd"], run["env"], run["umask"], earlier=checkpoint.dvc or None)
         self._dvc_begun = False
@@ -227,7 +230,7 @@ class Output:
     def make_report(self, now: float, urgent: bool) -> None:
         """Have the report made, if it is due and it is time or ``urgent``."""
         due = self.documents.wanted.report and self._state.run["report"] is not None
-        if due and (urgent or self.report.is_time(now)):
+        if due and (urgent or (self.report.is_time(now) and self._sharing.may_report())):
             self.submit_report()
 
     def submit_report(self) -> None:
@@ -237,12 +240,14 @@ class Output:
         self.report.running = True
 
         def work() -> None:
+            begun = time.thread_time()
             try:
                 self.pool_tree.check_root()
                 for complaint in self.report.make(request, self.pool_tree, self.receipt.rewritten):
                     logger.warning(f"report of {request.inputs.directory}: {complaint}")
             finally:
                 self.report.running = False
+                self._sharing.reported(time.thread_time() - begun)
 
         self._submit(Job("report", "make_report", 0, work))
 

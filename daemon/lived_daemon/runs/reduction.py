@@ -11,6 +11,8 @@ Decisions:
 2. *The last value counts* of several that one rank logs of one metric in one step.
 3. *A rank that goes back to an earlier step* files what it logs there under the step that it has reached: it is
    reduced when all have passed that one. So two axes of steps, or a loop that goes back, give one row across ranks.
+   Where others have logged the earlier step before, that row has their values too, of the latest :data:`MAX_KEPT`:
+   ranks that take the same steps in another order give a last row of each step, which is that of all.
 4. *Who is waited for:* each rank from the first thing it logs to its end or death. One that has logged nothing yet is
    waited for only until :meth:`Reduction.give_up`, since many programs log from rank 0 alone. What a rank has logged
    before it died counts.
@@ -28,7 +30,8 @@ Decisions:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
@@ -39,6 +42,8 @@ from lived_daemon.runs.operations import AppendRow
 
 #: Values that may wait for a rank that is behind; about 50 MB.
 MAX_PENDING = 200_000
+#: Values that are kept after they were reduced, for ranks that go back; every checkpoint has them.
+MAX_KEPT = 5_000
 #: What a rank logged: time, flags, value.
 Logged = tuple[int, int, Any]
 
@@ -86,6 +91,8 @@ class Reduction:
         self.missing: set[int] = set(range(world)) if how is not None else set()
         #: Ranks that have come to their end, not by dying.
         self.ended: set[int] = set()
+        #: Producers that were taken for dead: one that comes back goes on, and begins nothing.
+        self.lost: set[bytes] = set()
         #: The last step that the run had completed when steps began anew.
         self.start: Any = None
         #: The latest reduced value of each metric; and the last step that any has completed since steps began anew.
@@ -98,6 +105,8 @@ class Reduction:
         self._pending: dict[int, dict[tuple[str, int], dict[int, Logged]]] = {}
         self._steps: list[int] = []  # a heap of the keys of _pending
         self._count = self._strays = 0
+        self._kept: OrderedDict[tuple[str, int], dict[int, Logged]] = OrderedDict()  # what was reduced last
+        self._kept_count = 0
         self._low: int | None = None  # the step that the slowest is in, and how many are
         self._slowest = 0
         self._top = 0  # the step that the fastest is in
@@ -111,7 +120,7 @@ class Reduction:
             self._told.add(("how", place.rank))
             self.notes.append(f"rank {place.rank} says reduce={place.how!r}; the run has {self.how!r}, which stays")
         earlier = place.attempt < self.attempt or (place.world != self.world and place.opened < self.opened)
-        if not earlier and self._is_new_beginning(place):
+        if not earlier and producer not in self.lost and self._is_new_beginning(place):
             rows = self._begin_anew(place.world, place.attempt, place.opened, step)
         main = next((one for one in self.members.values() if one.waited and one.rank == place.rank), None)
         member = self.members[producer] = Member(place.rank, place.opened, place.pid, place.host, place.continues)
@@ -180,6 +189,7 @@ class Reduction:
         if not died:
             self.ended.add(member.rank)
         else:
+            self.lost.add(producer)
             since = f"from step {member.at} on" if member.at is not None else "before it has logged anything"
             self.notes.append(f"{_named(member)} is gone without having ended; it is left out {since}")
         self._find_slowest()
@@ -211,6 +221,12 @@ class Reduction:
     def living(self) -> list[Member]:
         """Those who have neither ended nor died."""
         return [member for member in self.members.values() if member.waited]
+
+    def slowest(self) -> list[bytes]:
+        """The producers that others wait for: they have passed the fewest steps, and others more, or have ended."""
+        if self._low == self._top and not self.ended:
+            return []
+        return [producer for producer, one in self.members.items() if one.waited and one.at == self._low]
 
     # -- what they log -------------------------------------------------------------------------------------------------
 
@@ -317,11 +333,21 @@ class Reduction:
         assert self.how is not None, "nothing waits where nothing is reduced"
         for (name, step), cell in sorted(filed.items(), key=_step_of) if self._strays else filed.items():
             self._count -= len(cell)
-            self._strays -= len(cell) if step < at else 0
-            logged = [cell[rank] for rank in sorted(cell)]
+            known = cell
+            if step < at:
+                self._strays -= len(cell)
+                known = {**self._kept.get((name, step), {}), **cell}
+            self._keep((name, step), known)
+            logged = [known[rank] for rank in sorted(known)]
             times, flags, values = zip(*logged, strict=True)
             rows.append(AppendRow(name, max(times), step, flags[0], combine(self.how, values)))
         return rows
+
+    def _keep(self, key: tuple[str, int], cell: dict[int, Logged]) -> None:
+        self._kept_count += len(cell) - len(self._kept.pop(key, ()))
+        self._kept[key] = cell
+        while self._kept_count > MAX_KEPT:
+            self._kept_count -= len(self._kept.popitem(last=False)[1])
 
     def _relieve(self) -> list[AppendRow]:
         """Too much waits: reduce the oldest without those who are behind."""
@@ -359,10 +385,7 @@ class Reduction:
 
     def dump(self) -> dict[str, Any]:
         """Everything, as values that can be packed."""
-        pending = [
-            [step, [[*key, [[rank, *logged] for rank, logged in cell.items()]] for key, cell in filed.items()]]
-            for step, filed in self._pending.items()
-        ]
+        pending = [[step, _listed(filed)] for step, filed in self._pending.items()]
         return {
             "how": self.how,
             "world": self.world,
@@ -372,6 +395,7 @@ class Reduction:
             "joined": sorted(self.joined),
             "missing": sorted(self.missing),
             "ended": sorted(self.ended),
+            "lost": sorted(self.lost),
             "start": self.start,
             "latest": self.latest,
             "done": self.done,
@@ -379,6 +403,7 @@ class Reduction:
             "top": self._top,
             "told": sorted(self._told),
             "pending": pending,
+            "kept": _listed(self._kept),
         }
 
     @classmethod
@@ -387,22 +412,29 @@ class Reduction:
         made = cls(dumped["how"], dumped["world"], dumped["attempt"], dumped["opened"])
         made.members = {producer: Member(*fields) for producer, fields in dumped["members"].items()}
         made.joined, made.missing = set(dumped["joined"]), set(dumped["missing"])
-        made.ended = set(dumped["ended"])
+        made.ended, made.lost = set(dumped["ended"]), set(dumped.get("lost", ()))
         made.start, made.latest, made.done = dumped["start"], dumped["latest"], dumped["done"]
         made.floor, made._top = dumped["floor"], dumped["top"]
         made._told = {(what, rank) for what, rank in dumped["told"]}
         for at, filed in dumped["pending"]:
-            made._pending[at] = {(name, step): _cell(logged) for name, step, logged in filed}
+            made._pending[at] = dict(_cells(filed))
             for (_, step), cell in made._pending[at].items():
                 made._count += len(cell)
                 made._strays += len(cell) if step < at else 0
         made._steps = sorted(made._pending)
+        made._kept = OrderedDict(_cells(dumped.get("kept", ())))
+        made._kept_count = sum(map(len, made._kept.values()))
         made._find_slowest()
         return made
 
 
-def _cell(logged: Iterable[Any]) -> dict[int, Logged]:
-    return {rank: (time, flags, value) for rank, time, flags, value in logged}
+def _listed(cells: Mapping[tuple[str, int], dict[int, Logged]]) -> list[Any]:
+    return [[*key, [[rank, *logged] for rank, logged in cell.items()]] for key, cell in cells.items()]
+
+
+def _cells(listed: Iterable[Any]) -> Iterator[tuple[tuple[str, int], dict[int, Logged]]]:
+    for name, step, logged in listed:
+        yield (name, step), {rank: (time, flags, value) for rank, time, flags, value in logged}
 
 
 def _step_of(entry: tuple[tuple[str, int], Any]) -> int:

@@ -20,19 +20,26 @@ from lived_daemon import checkpoint, logs, system
 from lived_daemon.ingest import orphans
 from lived_daemon.ingest.guard import Guard, RefusedError
 from lived_daemon.metrics.tally import Tally
-from lived_daemon.placing import PLACED, PlaceError, Placing
+from lived_daemon.placing import PLACED, PlaceError, Placing, placed_run
 from lived_daemon.runs import commands
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.feed import rank_of
 from lived_daemon.runs.intake import Post
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.trust import check_directory
 from lived_daemon.runs.worker import MEASURED, Worker
 from lived_daemon.shown import shown
 
 logger = logging.getLogger("lived_daemon")
 
+#: Who has been told nothing for so long, in seconds, while it waits for an acknowledgement, is told that it is heard:
+#: with the receiver's ticks in between, before it takes the daemon for dead, which is after a second.
+SIGN_SECONDS = 0.4
+
 #: How often journals are looked for that nobody is sending: their trainer ended before it said anything. Seconds.
 ORPHAN_SECONDS = 1.0
+#: Why runs have no directory: so many reasons are known to have been said.
+_MOST_REASONS = 1000
 
 
 class _Latest(NamedTuple):
@@ -73,6 +80,7 @@ class Registry:
         self._holders: dict[str, Worker] = {}
         self._latest: dict[str, _Latest] = {}
         self._next_look = 0.0
+        self._sharing = Sharing()
         self._refused: set[str] = set()
         self._placing = Placing(root, home, fsync) if root is not None else None
         checkpoint.forget_oldest(home, fsync)
@@ -97,15 +105,20 @@ class Registry:
         if not believed:  # whatever it says of paths on this machine
             hello = hello._replace(journal="")
             check_directory(hello.run["directory"])
-        try:
-            hello = hello._replace(run=self._placed(hello.run))
-        except PlaceError as exc:
-            self._refuse(hello, str(exc))
-            return
         worker = self._of_producer.get(hello.producer)
-        if worker is None or worker.finished.is_set():
+        if worker is not None and not worker.finished.is_set():  # it has its directory, whatever it says now
+            hello = hello._replace(run=placed_run(hello.run, self._hellos[hello.producer].run))
+        else:
             if not found:
                 self._check_room(hello, client)
+            try:
+                hello = hello._replace(run=self._placed(hello.run))
+            except PlaceError as exc:
+                self._refuse(hello, str(exc))
+                return
+            if not found:
+                self._check_run(hello, client)
+        if worker is None or worker.finished.is_set():
             hello = self._with_journal(hello, found)
             believed = believed or bool(hello.journal)  # it knows the name of a journal of this home
             if hello.run.get("resume") and hello.journal:
@@ -124,7 +137,7 @@ class Registry:
         worker.inbox.put(commands.Attach(hello, believed, client))
 
     def _check_room(self, hello: messages.Hello, client: str) -> None:
-        """Return if another producer may come.
+        """Return if another producer may come, and its run, if that is to have a place of its own.
 
         Raises:
             RefusedError: there are as many as there may be.
@@ -132,6 +145,16 @@ class Registry:
         limits = self._guard.limits
         if len(self._of_producer) >= limits.producers:
             raise RefusedError("producers", f"as many producers are being served as {limits.allow('producers')}")
+        if self._placing is not None and not self._placing.knows(hello.run):
+            self._check_run(hello, client)
+
+    def _check_run(self, hello: messages.Hello, client: str) -> None:
+        """Return if the run of a producer is being served, or may begin.
+
+        Raises:
+            RefusedError: there are as many as there may be.
+        """
+        limits = self._guard.limits
         if places.run_key(hello.run["directory"], hello.run["run_id"]) in self._workers:
             return
         if len(self._workers) >= limits.runs:
@@ -140,12 +163,18 @@ class Registry:
             cause = f"as many runs of {client or 'this user'} are being served as {limits.allow('clients_runs')}"
             raise RefusedError("runs", cause)
 
+    def serves(self, producer: bytes) -> bool:
+        """Whether ``producer`` has greeted, and is not gone."""
+        return producer in self._of_producer
+
     def _refuse(self, hello: messages.Hello, reason: str) -> None:
         """Have nothing to do with a producer, whose journal stays where it is."""
         self._tally.add("refused_messages", 1, "directory")
         if reason not in self._refused:
+            if len(self._refused) >= _MOST_REASONS:
+                self._refused.clear()
             self._refused.add(reason)
-            logger.warning(f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
+            self._guard.log("directory", f"run {hello.run['run_id']} of {hello.run['host']} is refused: {reason}")
         fault = messages.Fault(time.time_ns(), hello.run["run_id"], "directory", reason, fatal=True)
         self._post(hello.producer, fault)
 
@@ -207,6 +236,12 @@ class Registry:
             self._forget(producer)
         return True
 
+    def unreached(self, producer: bytes) -> None:
+        """There is no connection to ``producer``: its run may have to do without."""
+        worker = self._of_producer.get(producer)
+        if worker is not None:
+            worker.inbox.put(commands.Unreached(producer))
+
     @property
     def _flood(self) -> str:
         """Why who does not mind what it is told is refused."""
@@ -250,7 +285,8 @@ class Registry:
         ready = None if late else self._free(directory, key, hello)
         place = Directory(directory, run["run_id"], ready, 0 if other is None or late else other.opened)
         header = {**run, "opened": opened}
-        worker = Worker(self._home, key, header, self._fsync, self._post, place, self._tally, self._guard)
+        post, tally = self._post, self._tally
+        worker = Worker(self._home, key, header, self._fsync, post, place, tally, self._guard, self._sharing)
         self._workers[key] = worker
         if late:
             assert other is not None
@@ -327,11 +363,29 @@ class Registry:
                 self._remove(key, worker)
                 continue
             self._notice_gone(worker)
+            self._give_signs(worker, now)
             self._show_out_refused(worker)
+            self._let_go(worker)
             if worker.idle and not any(known is worker for known in self._of_producer.values()):
                 worker.inbox.put(commands.Close(time.monotonic() + 60.0))
         for producer, worker in list(self._of_producer.items()):
             if producer not in worker.intake.feeds and worker.idle and time.monotonic() - worker.begun > 5.0:
+                self._forget(producer)
+
+    def _give_signs(self, worker: Worker, now: float) -> None:
+        """Tell producers of which something is on its way to the disk that they are heard: else each greets again."""
+        for feed in list(worker.intake.feeds.values()):
+            waits = feed.session.received > feed.durable or not worker.inbox.empty()
+            if waits and feed.open and now - feed.told_at >= SIGN_SECONDS:
+                feed.told_at = now
+                self._post(feed.producer, messages.Acknowledge(feed.durable, feed.told_limit))
+
+    def _let_go(self, worker: Worker) -> None:
+        """Ranks that the run's thread has not reached for long are as if they had left; they may greet again."""
+        while worker.lost:
+            producer = worker.lost.popleft()
+            if self._of_producer.get(producer) is worker:
+                worker.inbox.put(commands.Left(producer))
                 self._forget(producer)
 
     def _show_out_refused(self, worker: Worker) -> None:

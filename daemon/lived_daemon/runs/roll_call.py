@@ -7,28 +7,41 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
-from lived_protocol import places
+from lived_protocol import messages, places
 
 from lived_daemon import system
 from lived_daemon.ingest import orphans
 from lived_daemon.runs.feed import Feed
-from lived_daemon.runs.intake import Intake
+from lived_daemon.runs.intake import Intake, Post
+from lived_daemon.runs.reduction import Reduction
 from lived_daemon.runs.run import Run
 
 logger = logging.getLogger("lived_daemon")
 
 #: How long the reduction waits for ranks that have logged nothing, in seconds.
 RANK_SECONDS = 10.0
+#: How long the others wait for a rank on another machine that there is no connection to, in seconds: it may have died.
+LOST_SECONDS = 30.0
+#: How often it is tried to reach one that others wait for, in seconds.
+REACH_SECONDS = 2.0
 
 
 class RollCall:
-    """The ranks of one run. ``home`` is where the journals of those on this machine are."""
+    """The ranks of one run. ``home`` is where the journals of those on this machine are.
 
-    def __init__(self, home: str, intake: Intake, run: Run) -> None:
+    ``post`` sends a message to a producer; ``lose`` is told of one on another machine that is given up. It may greet
+    again, and goes on then.
+    """
+
+    def __init__(self, home: str, intake: Intake, run: Run, post: Post, lose: Callable[[bytes], None]) -> None:
         self._home = home
         self._intake = intake
         self._run = run
+        self._post = post
+        self._lose = lose
+        self._next_reach = 0.0
         self._begun = time.monotonic()
         self._missing_since: float | None = None
 
@@ -43,6 +56,9 @@ class RollCall:
                 self._run.lose(feed.producer)
         if now - self._begun > RANK_SECONDS:
             self._lose_forgotten()
+        if now >= self._next_reach:
+            self._next_reach = now + REACH_SECONDS
+            self._reach_for_those_behind(reduction, now)
         if not reduction.missing:
             self._missing_since = None
         elif self._missing_since is None:
@@ -52,6 +68,34 @@ class RollCall:
             logger.info(f"run {self._run.state.run['run_id']}: rank {ranks} has logged nothing and is not waited for")
             self._run.give_up()
             self._missing_since = None
+
+    def note_unreached(self, producer: bytes, now: float) -> None:
+        """There was no connection to ``producer`` just now."""
+        feed = self._intake.feeds.get(producer)
+        if feed is not None:
+            feed.unreached = (feed.unreached[0] if feed.unreached is not None else now, now)
+
+    def _reach_for_those_behind(self, reduction: Reduction, now: float) -> None:
+        """Try to reach the ranks on other machines that others wait for, and give up who cannot be reached for long.
+
+        Where nobody can be reached, nobody is given up: it is the network.
+        """
+        afar = [
+            feed for feed in self._intake.feeds.values() if feed.rank is not None and feed.open and not feed.journal
+        ]
+        slowest = set(reduction.slowest())
+        behind = [feed for feed in afar if feed.producer in slowest]
+        for feed in afar:
+            if feed.unreached is not None and now - feed.unreached[1] > 2 * REACH_SECONDS:
+                feed.unreached = None
+        troubled = any(feed.unreached is not None for feed in behind)
+        for feed in afar if troubled else behind:
+            self._post(feed.producer, messages.Acknowledge(feed.durable, feed.told_limit))
+        someone = any(feed.open and feed.unreached is None for feed in self._intake.feeds.values())
+        for feed in behind:
+            long = feed.unreached is not None and feed.unreached[1] - feed.unreached[0] >= LOST_SECONDS
+            if long and not feed.frames and (someone or reduction.ended):
+                self._lose(feed.producer)
 
     def _lose_forgotten(self) -> None:
         """Ranks that a checkpoint names and that have not greeted since: their process may be gone, and its journal."""

@@ -32,6 +32,7 @@ from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.lane import Lane
 from lived_daemon.runs.operations import AppendRow, Due, Finish, Operation, Say
 from lived_daemon.runs.output import Output, explain
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.state import RunState
 from lived_daemon.runs.telling import Teller
 from lived_daemon.writers.files import RootError, UnsafePathError
@@ -70,7 +71,9 @@ class Run:
         drain: Callable[[], bool],
         parts: Parts,
         limits: Callable[[], Limits] = lambda: OWN,
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = Sharing() if sharing is None else sharing
         self._limits = limits
         self._names: set[str] = set()
         self.state = RunState()
@@ -390,10 +393,12 @@ class Run:
         Raises:
             RootError: something is in the way, which concerns all of the run, and not the event at hand alone.
         """
-        submit, say = self._jobs.submit, self._teller.say
-        output = Output(self.state, self._cuts.checkpoint, self._fsync, submit, say, self._parts, self._limits)
+        submit, say, cuts = self._jobs.submit, self._teller.say, self._cuts.checkpoint
+        parts, limits, sharing = self._parts, self._limits, self._sharing
+        output = Output(self.state, cuts, self._fsync, submit, say, parts, limits, sharing)
         try:
-            output.tree.make_root()
+            with self._sharing.aside():
+                output.tree.make_root()
             if not self._directory.lock():
                 return self._wait_for_other()
             if not self._cuts.is_current:

@@ -33,6 +33,7 @@ from lived_daemon.runs.cuts import Asked, Cuts
 from lived_daemon.runs.directory import Directory
 from lived_daemon.runs.documents import read_existing
 from lived_daemon.runs.feed import Feed
+from lived_daemon.runs.inbox import Inbox, follows, joined
 from lived_daemon.runs.intake import Intake, Post
 from lived_daemon.runs.jobs import Jobs
 from lived_daemon.runs.lane import SHORTEST
@@ -40,6 +41,7 @@ from lived_daemon.runs.moving import Moving
 from lived_daemon.runs.output import explain
 from lived_daemon.runs.roll_call import RollCall
 from lived_daemon.runs.run import OvertakenError, Run
+from lived_daemon.runs.sharing import Sharing
 from lived_daemon.runs.telling import RETRY_SECONDS, Teller, waiting
 from lived_daemon.writers.files import sync_file
 from lived_daemon.writers.parts import Parts
@@ -81,12 +83,16 @@ class Worker:
         directory: Directory,
         tally: Tally,
         guard: Guard | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.key = key
+        self._sharing = Sharing() if sharing is None else sharing
         self.meter = Meter(tally)
         self._guard = Guard() if guard is None else guard
         #: Which producers are to be refused, why in a word and in a sentence; taken by the registry.
         self.offences: deque[tuple[bytes, str, str]] = deque()
+        #: Ranks that there has been no connection to for long, while others wait for them; for the registry.
+        self.lost: deque[bytes] = deque()
         self.thread = threading.Thread(target=self._main, name=f"run-{header['run_id'][:12]}", daemon=True)
         self.run_id: str = header["run_id"]
         self._project = _project_of(header)
@@ -94,13 +100,13 @@ class Worker:
         self.host: str = header["host"]
         self.opened: int = header["opened"]
         self.directory = directory
-        self.inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
+        self.inbox = Inbox()
         self._teller = Teller(self.run_id, directory, post, lambda: list(self.intake.feeds), self.meter, self._limits)
         self.intake = Intake(home, post, self._teller.say, self._guard)
         self.finished = threading.Event()
         self.begun = time.monotonic()
         self._fsync = fsync
-        self._cuts = Cuts(checkpoint.Store(home, key, fsync), self.intake, post)
+        self._cuts = Cuts(checkpoint.Store(home, key, fsync), self.intake, post, self._sharing)
         self._jobs = Jobs(
             self.thread.name,
             lambda job: self.inbox.put(commands.Done(job)),
@@ -109,8 +115,8 @@ class Worker:
         )
         parts = Parts(os.path.join(places.run_folder(home, key), "parts"), fsync, self._guard.staging)
         intake, cuts, jobs, teller, limits = self.intake, self._cuts, self._jobs, self._teller, self._limits
-        self._run = Run(directory, intake, cuts, jobs, teller, fsync, self._drain, parts, limits)
-        self._roll_call = RollCall(home, self.intake, self._run)
+        self._run = Run(directory, intake, cuts, jobs, teller, fsync, self._drain, parts, limits, sharing=self._sharing)
+        self._roll_call = RollCall(home, self.intake, self._run, post, self.lost.append)
         trainer = (self.pid, self.host)
         self._moving = Moving(directory, self.intake, self._run, self._teller, trainer, self._drain)
         self._next_tick = 0.0
@@ -142,6 +148,7 @@ class Worker:
         finally:
             self._run.let_go()
             self._guard.budget.hold(self._jobs, 0)
+            self._sharing.leave(self)
             self.finished.set()
 
     def _load(self) -> bool:
@@ -154,19 +161,21 @@ class Worker:
             except OSError as exc:
                 self._teller.say_once("checkpoint", f"it cannot be read: {explain(exc)}; tried again until it can be")
             with contextlib.suppress(queue.Empty):
-                command = self.inbox.get(timeout=RETRY_SECONDS)
+                command = self.inbox.get(RETRY_SECONDS)
                 if isinstance(command, commands.Close):
                     return False
                 self._later.append(command)
 
     def _turn(self) -> None:
-        self._take_commands(self._pause())
-        if self._is_ready():
-            self._moving.turn()
-            self._work()
-        now = time.monotonic()
-        if now >= self._next_tick:
-            self._tick(now)
+        self._await_command(self._pause())
+        with self._sharing.turn():
+            self._take_commands()
+            if self._is_ready():
+                self._moving.turn()
+                self._work()
+            now = time.monotonic()
+            if now >= self._next_tick:
+                self._tick(now)
 
     def _pause(self) -> float:
         """How long to wait for a command, in seconds."""
@@ -189,30 +198,54 @@ class Worker:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def _take_commands(self, timeout: float) -> None:
-        if not self._later:
-            try:
-                self._later.append(self.inbox.get(timeout=timeout) if timeout else self.inbox.get_nowait())
-            except queue.Empty:
-                return
+    def _await_command(self, timeout: float) -> None:
+        """Return when there is one, or after ``timeout`` seconds; where many runs are busy, pieces gather meanwhile."""
+        if self._later:
+            return
+        until = time.monotonic() + timeout
+        rest = min(self._next_tick, until) - time.monotonic()
+        if rest > 0.0 and self._sharing.is_crowded:
+            self.inbox.nap(rest)
+        with contextlib.suppress(queue.Empty):
+            self._later.append(self.inbox.get(max(0.0, until - time.monotonic())))
+
+    def _take_commands(self) -> None:
         for _ in range(COMMANDS):
             if not self._later:
                 if self.inbox.empty():
                     return
-                self._later.append(self.inbox.get())
-            self._handle(self._later.popleft())
+                self._later.append(self.inbox.get(0.0))
+            command = self._later.popleft()
+            if isinstance(command, commands.Piece):
+                self._take_pieces(command)
+            else:
+                self._handle(command)
+
+    def _take_pieces(self, first: commands.Piece) -> None:
+        """Take a piece, and those that follow it: to look at many records at once costs little more than at few."""
+        pieces = [first]
+        while not self._later and not self.inbox.empty():
+            command = self.inbox.get(0.0)
+            if not follows(pieces, command):
+                self._later.append(command)
+                break
+            assert isinstance(command, commands.Piece), "only those follow"
+            pieces.append(command)
+        for piece in pieces:
+            self._guard.budget.taken(piece.producer, len(piece.data.data))
+        data = joined(pieces)
+        try:
+            gap = self.intake.take(first.producer, data)
+        except RefusedError as exc:
+            self.offences.append((first.producer, exc.reason, str(exc)))
+            return
+        self._note_arrival(first.producer, len(data.data))
+        if gap is not None:
+            self._welcome(gap)
 
     def _handle(self, command: commands.Command) -> None:
         if isinstance(command, commands.Piece):
-            self._guard.budget.taken(command.producer, len(command.data.data))
-            try:
-                gap = self.intake.take(command.producer, command.data)
-            except RefusedError as exc:
-                self.offences.append((command.producer, exc.reason, str(exc)))
-                return
-            self._note_arrival(command.producer, len(command.data.data))
-            if gap is not None:
-                self._welcome(gap)
+            self._take_pieces(command)
         elif isinstance(command, commands.Done):
             self._end_job(command.job)
         elif isinstance(command, commands.Attach):
@@ -227,6 +260,8 @@ class Worker:
             self._next_tick = 0.0
         elif isinstance(command, commands.Left):
             self._leave(command.producer)
+        elif isinstance(command, commands.Unreached):
+            self._roll_call.note_unreached(command.producer, time.monotonic())
         elif isinstance(command, commands.Gone):
             self._cuts.changed = self.intake.read_rest(command.producer) or self._cuts.changed
         elif isinstance(command, commands.Trouble):
@@ -346,6 +381,8 @@ class Worker:
                 left -= 1
         finally:
             self.meter.applied(BATCH - left)
+            if left < BATCH:
+                self._sharing.worked(self)
         return True
 
     def _drain(self) -> bool:
@@ -357,7 +394,8 @@ class Worker:
             if self._closing is not None and time.monotonic() > self._closing:
                 return False
             try:
-                command = self.inbox.get(timeout=0.2 if written else RETRY_SECONDS)
+                with self._sharing.aside():
+                    command = self.inbox.get(0.2 if written else RETRY_SECONDS)
             except queue.Empty:
                 continue
             if isinstance(command, (commands.Done, commands.Trouble, commands.Close)):
@@ -368,7 +406,7 @@ class Worker:
     # -- ticks ---------------------------------------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
-        self._next_tick = now + TICK_SECONDS
+        self._next_tick = now + self._sharing.beat(TICK_SECONDS)
         if self._teller.blocked or not self._is_ready():
             return
         self._teller.blocked_until = 0.0
@@ -380,7 +418,9 @@ class Worker:
             self._run.look_for_directory()
             if not reached and self.intake.waiting and self._run.output.gathers(now):
                 return
-            if not self._run.write(urgent=bool(reached)):
+            # What is due has to be on the disk before a cut: of many runs, none writes it twice for that.
+            with_cut = self._sharing.is_crowded and self._cuts.is_time(now)
+            if not self._run.write(urgent=bool(reached) or with_cut):
                 return
             self._run.make_report(urgent=any(barrier.report for _, barrier in reached))
         if reached or (self._cuts.is_time(now) and not self._run.owes_documents):
@@ -484,7 +524,8 @@ class Worker:
         """The daemon leaves: write what has arrived, as far as there is time, and take a last checkpoint."""
         assert self._closing is not None
         while time.monotonic() < self._closing and self._is_ready():
-            self._take_commands(0.0)
+            self._await_command(0.0)
+            self._take_commands()
             before = self.intake.applied()
             self._work()
             if self.intake.applied() == before and self.inbox.empty():

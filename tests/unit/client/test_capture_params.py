@@ -176,7 +176,7 @@ def test_what_ruamel_loads_for_a_round_trip_is_taken() -> None:
 @pytest.mark.parametrize(
     ("params", "match"),
     [
-        ({"model": {"layers": [1, object()]}}, r"model\.layers\[1\] is a object"),
+        ({"model": {"layers": [1, object()]}}, r"model\.layers\[1\] is of type object"),
         ({"kind": Colour.RED}, "pass val.value"),
         ({"weights": np.ones(2)}, "tolist"),
         ({"name": Words("a")}, "as a plain str"),

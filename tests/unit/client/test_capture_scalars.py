@@ -120,6 +120,13 @@ def test_what_is_no_scalar_is_refused_with_its_name(refused: Any) -> None:
         capture_scalar("train/loss", refused)
 
 
+@pytest.mark.parametrize(("refused", "way_out"), [(None, "a number or text"), (np.arange(3), "mean()")])
+def test_a_refusal_says_the_way_out(refused: Any, way_out: str) -> None:
+    with pytest.raises(InvalidDataTypeError) as caught:
+        capture_scalar("train/loss", refused)
+    assert way_out in str(caught.value)
+
+
 @given(st.one_of(st.booleans(), st.integers(), st.floats(), st.text(st.characters(exclude_categories=["Cs"]))))
 def test_a_captured_scalar_travels_unchanged(value: Any) -> None:
     """Packing and unpacking gives the value and the type that were captured."""

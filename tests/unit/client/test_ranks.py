@@ -11,8 +11,25 @@ from lived.error import DvcLiveError, InvalidRankError
 from lived.ranks import Place
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "job", "TORCHELASTIC_RESTART_COUNT": "2"}
+ALONE = {"WORLD_SIZE": "1", "RANK": "0", "TORCHELASTIC_RESTART_COUNT": "0"}
 SRUN = {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "77", "SLURM_STEP_ID": "0"}
+STEP = SRUN | {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "0", "SLURM_LOCALID": "3"}
+#: What a job of an array has besides: its own number, and that of the array.
+ARRAY = {"SLURM_ARRAY_JOB_ID": "77", "SLURM_ARRAY_TASK_ID": "2", "SLURM_JOB_ID": "79"}
+#: ``salloc -n 8`` with a shell on the first machine: a step of one task, whose number is that of no other.
+SHELL = SRUN | {"SLURM_PROCID": "0", "SLURM_STEP_ID": "4294967290", "SLURM_STEP_NUM_TASKS": "1"}
+#: ``sbatch -n 8``, in the script itself.
+BATCH = {key: value for key, value in SRUN.items() if key != "SLURM_STEP_ID"} | {"SLURM_PROCID": "0"}
 MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
+MPIRUN = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"}
+MPIRUN |= {"OMPI_UNIVERSE_SIZE": "4", "PMIX_NAMESPACE": "prterun-host/a-3257@1", "PMIX_RANK": "1"}
+#: One of its agents below Slurm, one for each machine.
+AGENT = SRUN | {
+    "SLURM_PROCID": "1",
+    "SLURM_NTASKS": "2",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "PMIX_NAMESPACE": "slurm.pmix.77.0",
+}
 
 
 @pytest.mark.parametrize(
@@ -23,8 +40,10 @@ MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
         (TORCHRUN, None, Place("job", 1, 4, 2, given=True)),
         (TORCHRUN, "mine", Place("mine", 1, 4, 2)),
         (TORCHRUN | {"TORCHELASTIC_RUN_ID": "a/b"}, None, Place("a_b", 1, 4, 2, given=True)),
-        (TORCHRUN | {"WORLD_SIZE": "1", "RANK": "0"}, None, Place(None)),
-        (TORCHRUN | {"WORLD_SIZE": "1", "RANK": "0"}, "mine", Place("mine")),
+        (TORCHRUN | ALONE, None, Place(None)),
+        (TORCHRUN | ALONE, "mine", Place("mine")),
+        (TORCHRUN | ALONE | {"TORCHELASTIC_RESTART_COUNT": "1"}, None, Place("job", given=True)),
+        (TORCHRUN | ALONE | {"TORCHELASTIC_RESTART_COUNT": "1"}, "mine", Place("mine")),
         (SRUN, None, Place("77.0", 3, 8, given=True)),
         (SRUN | {"SLURM_STEP_ID": "1", "SLURM_RESTART_COUNT": "1"}, None, Place("77.1", 3, 8, 1, given=True)),
         ({key: value for key, value in SRUN.items() if key != "SLURM_STEP_ID"}, None, Place(None)),
@@ -34,6 +53,18 @@ MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
         (MPI, None, Place(None)),
         (MPI, "mine", Place("mine", 0, 2)),
         ({"RANK": "0", "WORLD_SIZE": "4"}, None, Place(None)),
+        (STEP, None, Place("77.0", 3, 8, given=True)),
+        (STEP | ARRAY, None, Place("79.0", 3, 8, given=True)),
+        (STEP | ARRAY | {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1"}, None, Place(None)),
+        (SHELL, None, Place(None)),
+        (SHELL, "mine", Place("mine")),
+        (BATCH | ARRAY, None, Place(None)),
+        (MPIRUN, None, Place("prterun-host_a-3257@1", 1, 4, given=True)),
+        (MPIRUN, "mine", Place("mine", 1, 4)),
+        (BATCH | MPIRUN, None, Place("prterun-host_a-3257@1", 1, 4, given=True)),
+        (AGENT | MPIRUN, None, Place("prterun-host_a-3257@1", 1, 4, given=True)),
+        (AGENT, None, Place("77.0", 1, 2, given=True)),
+        (MPIRUN | TORCHRUN, None, Place("job", 1, 4, 2, given=True)),
     ],
 )
 def test_a_launcher_s_ranks_are_used_where_they_share_a_run(
@@ -66,13 +97,37 @@ def test_a_launcher_that_says_it_right_is_used_where_another_says_it_wrong() -> 
     assert ranks.place({"RANK": "x", **MPI}, "mine", None, None) == Place("mine", 0, 2)
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, None),
+        (TORCHRUN, None),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "4"}, None),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}, "LOCAL_WORLD_SIZE=2 of 4 ranks"),
+        (TORCHRUN | STEP | {"LOCAL_WORLD_SIZE": "4"}, None),
+        (MPIRUN, None),
+        (MPIRUN | {"OMPI_COMM_WORLD_LOCAL_SIZE": "1"}, "OMPI_COMM_WORLD_LOCAL_SIZE=1 of 4 ranks"),
+        (STEP, "SLURM_STEP_NUM_NODES=2 of 4 ranks"),
+        (STEP | {"SLURM_STEP_NUM_NODES": "1"}, None),
+        (STEP | {"SLURM_STEP_NUM_NODES": "?"}, None),
+    ],
+)
+def test_that_ranks_are_on_several_machines_is_known_by_what_launchers_say(
+    env: dict[str, str], said: str | None
+) -> None:
+    """The inner one counts; the sentence names the variable, and the way to have one run of all."""
+    found = ranks.several_machines(env, 4)
+    assert found.startswith(f"{said}: they are on several machines") if said else found == ""
+    assert "LIVED_ENDPOINT" in found or not said
+
+
 def test_a_problem_is_warned_of_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many Lives there are."""
-    monkeypatch.setattr(ranks, "_warned", [])
+    monkeypatch.setattr(ranks, "_warned", set())
     with caplog.at_level(logging.WARNING, "lived"):
-        for problem in ("", "RANK is wrong", "RANK is wrong", ""):
+        for problem in ("", "RANK is wrong", "RANK is wrong", "", "several machines"):
             ranks.warn_once(problem)
-    assert [record.message for record in caplog.records] == ["RANK is wrong"]
+    assert [record.message for record in caplog.records] == ["RANK is wrong", "several machines"]
 
 
 def test_arguments_go_before_what_a_launcher_says() -> None:

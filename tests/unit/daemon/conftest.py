@@ -17,8 +17,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Makes such a daemon; its limits are those over TCP, but for those that are given."""
     made: list[Served] = []
 
-    def make(**changes: Any) -> Served:
-        made.append(Served(tmp_path, replace(ANYBODY, **changes)))
+    def make(root: str | None = None, **changes: Any) -> Served:
+        made.append(Served(tmp_path, replace(ANYBODY, **changes), root))
         return made[-1]
 
     yield make

@@ -221,6 +221,31 @@ def test_runs_are_remembered_oldest_first_and_what_cannot_be_read_is_passed_over
     }  # fmt: skip
 
 
+def test_how_far_a_run_is_is_kept_now_and_then_and_all_else_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many runs each would write it with every checkpoint, for who asks when no daemon has them."""
+    now = 100.0
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now)
+    store = Store(str(tmp_path), "k", fsync=False)
+
+    def kept(**changes: Any) -> dict[str, Any]:
+        status = {"id": "r", "directory": "/run", "state": "active", "faults": 0, "step": 0, "producers": [], **changes}
+        store.save_status(status)
+        found: dict[str, Any] = json.loads((Path(store.path) / "run.json").read_text())
+        return found
+
+    assert kept(step=1)["step"] == 1
+    assert kept(step=2)["step"] == 1
+    assert kept(step=3, faults=1)["step"] == 3
+    assert kept(step=4, faults=1, producers=[{"received": 1}])["step"] == 4
+    assert kept(step=5, faults=1, producers=[{"received": 2}])["step"] == 4
+    now += checkpoint.STATUS_SECONDS
+    assert kept(step=6, faults=1, producers=[{"received": 3}])["step"] == 6
+    assert kept(step=7, faults=1, producers=[{"received": 3}], state="ended")["step"] == 7
+    assert kept(step=8, faults=1, producers=[{"received": 3}], state="ended")["step"] == 8, "it is the last word"
+
+
 def test_the_oldest_ended_runs_are_forgotten_unless_a_journal_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

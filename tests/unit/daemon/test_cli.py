@@ -255,6 +255,14 @@ def listed(monkeypatch: pytest.MonkeyPatch, journals: list[dict[str, Any]], *arg
     return lived("recover", "--list", *arguments)
 
 
+def test_the_list_of_commands_has_whole_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is cut, or goes beyond 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = lived("--help").stdout.split("Commands:\n")[1].splitlines()
+    assert len(lines) == len(cli.main.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
 def test_what_is_left_is_a_table_of_80_columns(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose, since when, how much and for whom; below it what is damaged, and what cannot be recovered and why."""
     monkeypatch.setenv("COLUMNS", "80")

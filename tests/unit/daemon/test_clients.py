@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lived_daemon import keys
 from lived_daemon.ingest import clients, owners
+from lived_daemon.ingest import seats as seating
 from lived_daemon.ingest.clients import Clients
 from lived_daemon.ingest.owners import Owners
 from lived_daemon.ingest.seats import Seats
@@ -96,6 +97,47 @@ def test_a_file_that_cannot_be_read_shuts_out_its_own_client_alone(
     assert found.may(public, "any"), "the copy of its file counts now"
 
 
+@pytest.mark.parametrize("target", ["nowhere", "loop.pub"])
+def test_a_link_that_leads_nowhere_keeps_no_key_alive(
+    folder: Path, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside it a file that is added lets in, and one that is removed shuts out; the link is named."""
+    public = add(folder, "laptop")
+    found = Clients(str(folder / "authorized_clients"))
+    card(folder, "loop").symlink_to(folder / "authorized_clients" / target)
+    later = add(folder, "later")
+    found.refresh()
+    assert found.client(public) is not None
+    assert found.client(later) is not None
+    card(folder, "laptop").unlink()
+    found.refresh()
+    assert found.client(public) is None
+    assert found.client(later) is not None
+    assert "loop.pub cannot be read" in caplog.text
+
+
+def test_a_file_that_others_can_write_lets_nobody_in(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Else whoever can write it lets themselves in, though the folder is its owner's alone."""
+    public, other = add(folder, "laptop"), add(folder, "other")
+    card(folder, "laptop").chmod(0o666)
+    found = Clients(str(folder / "authorized_clients"))
+    assert found.client(public) is None
+    assert found.client(other) is not None
+    assert f"`chmod 644 {card(folder, 'laptop')}`" in caplog.text
+    card(folder, "laptop").chmod(0o644)
+    found.refresh()
+    assert found.client(public) is not None
+
+
+def test_a_key_file_from_another_system_is_read(folder: Path) -> None:
+    """One with a mark in front of its text, and another end of its lines, is the same key."""
+    public = add(folder, "laptop")
+    for path in (card(folder, "laptop"), folder / "laptop.key"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert Clients(str(folder / "authorized_clients")).client(public) is not None
+    assert "secret_key" in keys.read_secret(str(folder / "laptop.key"))
+
+
 @pytest.mark.parametrize("trouble", ["writable", "gone"])
 def test_a_folder_that_cannot_be_trusted_lets_nobody_in(
     folder: Path, trouble: str, caplog: pytest.LogCaptureFixture
@@ -153,6 +195,27 @@ def test_a_seat_is_its_key_s_and_goes_with_it(folder: Path, tmp_path: Path) -> N
     assert (seats.of(b"p" * 16), seats.at(b"\0s", one)) == (None, None)
 
 
+def test_who_greets_under_one_name_after_the_other_fills_no_memory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owners beyond a number are forgotten while the daemon runs too; seats of those that are gone are cleared."""
+    monkeypatch.setattr(owners, "MOST", 10)
+    monkeypatch.setattr(seating, "MOST_SEATS", 30)
+    public = add(folder, "laptop")
+    known = Owners(str(tmp_path / "owners"))
+    seats = Seats(Clients(str(folder / "authorized_clients")), known)
+    door: Any = object()
+    producers = [bytes([number]) * 16 for number in range(100)]
+    for number, producer in enumerate(producers):
+        seats.take(hello(producer), door, b"\0" + producer, public)
+        seats.keep(lambda producer: producer == producers[0])
+        assert sum(seats.of(each) is not None for each in producers) <= 31
+        assert sum(known.of(each) is not None for each in producers) < 20
+        assert known.of(producer) == "laptop"
+        assert len((tmp_path / "owners").read_text(encoding="utf-8").splitlines()) <= 20, number
+    assert seats.of(producers[0]) is not None
+
+
 def test_an_administrator_may_send_what_another_client_has_left(folder: Path, tmp_path: Path) -> None:
     """And a client that has a new key is still itself."""
     known = Owners(str(tmp_path / "owners"))
@@ -169,12 +232,14 @@ def test_strangers_fill_neither_log_nor_memory(folder: Path, caplog: pytest.LogC
 
     caplog.set_level(logging.WARNING)
     context: zmq.Context[Any] = zmq.Context()
-    keeper = doors.Doorkeeper(context, Clients(str(folder / "authorized_clients")))
+    said: list[str] = []
+    keeper = doors.Doorkeeper(context, Clients(str(folder / "authorized_clients")), said.append)
     try:
         for number in range(3 * doors._MOST_SAID):
             request = [b"1.0", b"1", b"lived", b"10.0.0.1", b"", b"CURVE", (number // 2).to_bytes(32, "big")]
             assert keeper._judge(request)[2] == b"400"
-        assert len(caplog.records) == 1.5 * doors._MOST_SAID
+        assert len(said) == 3 * doors._MOST_SAID
+        assert len([*filter(None, said)]) == 1.5 * doors._MOST_SAID
         assert len(keeper._said) <= doors._MOST_SAID
         for odd in ([], [b"1.0"], [b"2.0", b"1", b"lived", b"a", b"", b"CURVE", bytes(32)], [b"1.0"] * 9):
             assert keeper._judge(odd)[2] == b"400"

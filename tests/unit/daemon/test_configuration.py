@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_the_first_file_that_is_there_counts_and_one_that_is_named_must_be_there
         ("idle_seconds: yes\n", "1:15: idle_seconds: 'yes' is not a number of seconds; use 0 or more, or never"),
         ("idle_seconds: .inf\n", "1:15: idle_seconds: inf is not a number of seconds; use 0 or more, or never"),
         ("listen: localhost\n", "1:9: listen: 'localhost' is not an address; use tcp://HOST:PORT"),
-        ("home: [a]\n", "1:7: home: ['a'] is not a folder; use a path"),
+        ("home: [a]\n", "1:7: home: not a single value; use a path"),
         ("fsync: never\nfsync: never\n", "2:1: found duplicate key"),
         ("limits:\n  depth: 481\n", "2:10: limits.depth: 481 is not allowed; use a whole number from 1 to 480"),
         ("limits: {names: 0}\n", "1:17: limits.names: 0 is not a number; use a whole number, 1 or more, or none"),
@@ -251,3 +252,49 @@ def test_a_port_is_one(wrong: str) -> None:
     assert kinds.split_port("[::1]:7447") == ("[::1]", "7447")
     with pytest.raises(ValueError, match=r".*"):
         kinds.split_port(wrong)
+
+
+def test_a_pipe_a_folder_or_a_very_long_file_is_named_and_not_waited_for(home: Path) -> None:
+    """Whatever stands in the place of the file, the daemon says so and goes on."""
+    path = home / "lived.yaml"
+    os.mkfifo(path)
+    with pytest.raises(SettingsError, match=r"lived\.yaml: cannot be read: .* is no file"):
+        read(home)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SettingsError, match=r"lived\.yaml: cannot be read: .* is no file"):
+        read(home)
+    path.rmdir()
+    path.write_text("# long\n" * file.LONGEST)
+    with pytest.raises(SettingsError, match=r"lived\.yaml: is longer than 256 KiB"):
+        read(home)
+
+
+def test_lists_that_hold_each_other_many_times_over_are_not_written_out(home: Path) -> None:
+    """What is given in the place of a single value is named by its line, however large it would be in full."""
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40))]
+    (home / "lived.yaml").write_text("\n".join([*lines, "fsync: *a39", "limits: {hello_bytes: *a39}"]))
+    with pytest.raises(SettingsError) as raised:
+        read(home)
+    said = str(raised.value)
+    assert "fsync: not a single value; use one of never, checkpoint" in said
+    assert "limits.hello_bytes: not a single value" in said
+    assert len(said) < 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "? [&a [b], *a]\n: 1\n",
+        "%YAML 1.71\n---\na: 1\n",
+        "fsync: !!set never\n",
+        "a: !!omap [a: !!int\n",
+        "limits: !!bool\n",
+        "limits: &l {x: 1}\n<<: {<<: *l}\n",
+        "fsync: !!python/object:os.system x\n",
+    ],
+)
+def test_whatever_the_parser_makes_of_odd_text_it_is_a_mistake_in_the_file(text: str) -> None:
+    """Else one bad edit would end the thread that reads the settings, and no later one would count."""
+    with pytest.raises(file.FileError, match=r"^p:"):
+        file.parse(text, "p")

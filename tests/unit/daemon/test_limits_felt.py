@@ -18,7 +18,10 @@ from lived_protocol import contents, events, frames, messages, values
 from served_kit import NOW, Served, metric, rows, stream
 
 #: What is told to nobody: a connection is closed, or there is only less of something, or later.
-SILENT = {"message_bytes", "credit_bytes", "large_bytes", "job_bytes", "log_lines", "status_seconds"}
+SILENT = {
+    "message_bytes", "connections", "unfinished_bytes", "credit_bytes", "large_bytes", "job_bytes", "log_lines",
+    "status_seconds",
+}  # fmt: skip
 
 
 def plot(value: object) -> events.Plot:
@@ -215,6 +218,11 @@ def test_a_connection_by_which_a_longer_message_comes_is_closed(tmp_path: Path) 
 
     class Runs:
         def hello(self, *_: Any, **__: Any) -> None: ...
+
+        def unreached(self, _: bytes) -> None: ...
+
+        def serves(self, producer: bytes) -> bool:
+            return bool(producer)
 
         def tick(self) -> None: ...
 

@@ -259,16 +259,28 @@ def test_those_who_connect_and_say_nothing_are_cut_off(
             connection.close()
 
 
-def test_only_so_many_are_served_at_once(ask: Callable[[float], Asked], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is turned away at once, and costs no thread."""
+def test_who_asks_a_byte_at_a_time_keeps_nobody_from_an_answer(
+    ask: Callable[[float], Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where as many are served as may be, the oldest makes room; so there are never more threads than that for long."""
     monkeypatch.setattr(server, "PATIENCE", 60.0)
     asked = ask(60.0)
-    silent = [socket.create_connection(("127.0.0.1", asked.port)) for _ in range(server.CONNECTIONS)]
+    before = threading.active_count()
+    slow = [socket.create_connection(("127.0.0.1", asked.port), timeout=30) for _ in range(3 * server.CONNECTIONS)]
     try:
-        with socket.create_connection(("127.0.0.1", asked.port), timeout=30) as another:
-            assert another.recv(1) == b""
+        assert [connection.recv(1) for connection in slow[: 2 * server.CONNECTIONS]] == [b""] * 2 * server.CONNECTIONS
+        for connection in slow[2 * server.CONNECTIONS :]:
+            connection.sendall(b"GET /healthz HT")
+        assert asked.get("/healthz") == (200, "ok\n")
+        assert slow[2 * server.CONNECTIONS].recv(1) == b""
+        slow[-1].sendall(b"TP/1.0\r\n\r\n")
+        assert slow[-1].recv(12) == b"HTTP/1.0 200"
+        deadline = time.monotonic() + 30
+        while threading.active_count() > before + server.CONNECTIONS:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     finally:
-        for connection in silent:
+        for connection in slow:
             connection.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,51 @@ def test_a_directory_in_a_run_of_ones_own_is_as_on_its_machine(root: Root) -> No
     assert root.of("exp/plots", host="gpu2", run_id="c") == "default/exp@gpu2/plots"
     assert root.of("exp/1", host="gpu2", run_id="d") == "default/exp@gpu2/1"
     assert root.of("exp/plots", cwd="/elsewhere", run_id="e") == "default/exp@gpu1/plots"
+
+
+def test_many_who_wish_for_one_place_are_found_one_as_fast_as_the_first(root: Root) -> None:
+    """Each directory of a machine has a place of its own, and how many there are before it costs nothing."""
+    placing = root.placing
+    looked: list[str] = []
+    is_free = placing._is_free
+
+    def look(place: str, run: Mapping[str, Any]) -> bool:
+        looked.append(place)
+        return is_free(place, run)
+
+    placing._is_free = look  # type: ignore[method-assign]
+    places = {root.of("exp", cwd=f"/work/{number}", run_id=f"r{number}") for number in range(50)}
+    assert len(places) == 50
+    assert {"default/exp", "default/exp@gpu1", "default/exp@gpu1-49"} <= places
+    assert len(looked) < 200
+    assert root.of("exp", cwd="/work/7", run_id="another") in places
+    again = root.again()
+    assert (
+        again.place(said("exp", cwd="/work/7"))["directory"] == placing.place(said("exp", cwd="/work/7"))["directory"]
+    )
+
+
+def test_what_is_inside_of_anothers_is_seen_however_deep(root: Root) -> None:
+    """A folder of somebody's run, or one that holds it, is no other machine's."""
+    assert root.of("a/b/c", host="one") == "default/a/b/c"
+    assert root.of("a", host="two") == "default/a@two"
+    assert root.of("a/b/c/d/e", host="two", run_id="s") == "default/a@two/b/c/d/e"
+    assert root.of("a/b", host="one", run_id="t") == "default/a/b"
+    assert root.of("a/b/x", host="three", run_id="u") == "default/a@three/b/x"
+
+
+def test_claims_that_nothing_came_of_are_forgotten_beyond_a_number(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever greets for one directory after the other fills neither memory nor home; what was written stays."""
+    monkeypatch.setattr("lived_daemon.placing.MOST_CLAIMS", 20)
+    for number in range(5):
+        (root.path / root.of(f"kept{number}", run_id=f"k{number}")).mkdir(parents=True)
+    for number in range(100):
+        root.of("exp", cwd=f"/work/{number}", run_id=f"r{number}")
+    assert len(os.listdir(root.home / "places")) == 20
+    assert [root.of(f"kept{number}", host="other", run_id="o") for number in range(5)] == [
+        f"default/kept{number}@other" for number in range(5)
+    ]
+    assert len(root.again()._of_origin) <= 20
 
 
 def test_no_link_below_the_root_is_followed(root: Root, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class Runs:
         self.heard: list[object] = []
         self.clients: list[str] = []
         self.full = False
+        self.gone: list[bytes] = []
 
     def hello(self, hello: messages.Hello, *, client: str = "", local: bool = False) -> None:
         if self.full:
@@ -35,6 +36,12 @@ class Runs:
     def deliver(self, producer: bytes, message: messages.Message) -> bool:
         self.heard.append((producer, message))
         return True
+
+    def unreached(self, producer: bytes) -> None:
+        self.gone.append(producer)
+
+    def serves(self, producer: bytes) -> bool:
+        return bool(producer)
 
     def tick(self) -> None:
         pass
@@ -130,6 +137,25 @@ def test_a_path_is_taken_from_this_machine_alone(house: House, tmp_path: Path) -
     house.knock(None, b"q" * 16).send_multipart(hello(b"q" * 16, str(tmp_path)))
     house.turn_until(lambda: len(house.runs.heard) == 2)
     assert [each.journal for each in house.runs.heard] == ["", str(tmp_path)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["laptop", None])
+def test_that_a_producer_has_no_connection_any_more_is_said(house: House, name: str | None) -> None:
+    """With keys and without: whoever is told something takes it, or is gone."""
+    socket = house.knock(name, b"" if name else b"p" * 16)
+    socket.send_multipart(hello(b"p" * 16))
+    house.turn_until(lambda: house.runs.heard)
+    house.outbox.post(b"p" * 16, messages.Acknowledge(1, 2))
+    house.turn_until(lambda: socket.poll(0))
+    assert house.runs.gone == []
+    socket.close(linger=0)
+
+    def is_gone() -> bool:
+        house.outbox.post(b"p" * 16, messages.Acknowledge(1, 2))
+        return bool(house.runs.gone)
+
+    house.turn_until(is_gone)
+    assert set(house.runs.gone) == {b"p" * 16}
 
 
 def test_answers_go_where_the_producer_has_greeted_last(house: House) -> None:

@@ -62,7 +62,8 @@ SEED = st.integers(0, 2**32 - 1)
 
 
 def model(how: str, streams: list[list[Act]]) -> dict[str, list[str]]:
-    """What must come out: each rank's last values under the step it had reached, put together rank by rank."""
+    """What must come out: each rank's last values under the step it had reached, put together rank by rank, with what
+    others have logged of the step under earlier ones."""
     found: dict[str, dict[tuple[int, int], dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
     for rank, stream in enumerate(streams):
         reached = -1
@@ -72,13 +73,13 @@ def model(how: str, streams: list[list[Act]]) -> dict[str, list[str]]:
                 found[act[1]][reached, act[2]][rank] = act[3]
             elif act[0] == "next":
                 reached = max(reached, act[1] + 1)
-    return {
-        name: [
-            repr((step, combine(how, [by_rank[rank] for rank in sorted(by_rank)])))
-            for (_, step), by_rank in sorted(cells.items())
-        ]
-        for name, cells in found.items()
-    }
+    rows: dict[str, list[str]] = defaultdict(list)
+    for name, cells in found.items():
+        so_far: dict[int, dict[int, Any]] = defaultdict(dict)
+        for (_, step), by_rank in sorted(cells.items()):
+            so_far[step] |= by_rank
+            rows[name].append(repr((step, combine(how, [so_far[step][rank] for rank in sorted(so_far[step])]))))
+    return dict(rows)
 
 
 class Play:
@@ -246,6 +247,21 @@ def test_a_rank_that_died_is_left_out_from_then_on_and_named() -> None:
     assert len(made.notes) == 1, "one that has ended is not named"
 
 
+def test_a_rank_that_was_taken_for_dead_goes_on_and_begins_nothing() -> None:
+    """Its connection was away, and the others have ended meanwhile: what they have passed is late, the rest counts."""
+    made = begun()
+    for rank in range(2):
+        made.take(name_of(rank), metric(0, float(rank)))
+    made.take(name_of(0), metric(1, 0.0))
+    assert steps_of(made.leave(name_of(1), died=True)) == [(0, 0.5)]
+    assert steps_of(made.leave(name_of(0), died=False)) == [(1, 0.0)]
+    made = Reduction.load(values.unpack(values.pack(made.dump())))
+    assert made.join(name_of(1), place(1)) == []
+    assert made.take(name_of(1), metric(1, 1.0)) == []
+    made.take(name_of(1), metric(2, 1.0))
+    assert steps_of(made.leave(name_of(1), died=False)) == [(2, 1.0)]
+
+
 def test_a_rank_that_begins_again_takes_its_place_and_its_early_steps_are_late() -> None:
     """One rank alone restarts from an earlier step while the other goes on."""
     made = begun()
@@ -403,6 +419,33 @@ def test_going_back_without_end_does_not_make_memory_grow(small: int) -> None:
     assert [row.step for row in rows] == [*range(1000), 10**6]
     assert "values of earlier steps wait" in made.notes[0]
     assert made._count == made._strays == 0
+
+
+def test_ranks_that_take_steps_in_another_order_are_reduced_across_all() -> None:
+    """The last row of each step has every rank's value, whichever rank was the faster."""
+    for first in range(2):
+        made, rows = begun(), []
+        order = {first: (0, 1, 2, 3), 1 - first: (1, 0, 3, 2)}
+        for rank, steps in order.items():
+            for step in steps:
+                rows += made.take(name_of(rank), metric(step, float(rank)))
+        rows += made.finish()
+        assert {row.step: row.value for row in rows} == dict.fromkeys(range(4), 0.5)
+
+
+def test_what_is_kept_for_ranks_that_go_back_does_not_make_memory_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest values, which a checkpoint has too; of older steps, a rank that goes back has a row of its own."""
+    monkeypatch.setattr(reduction_module, "MAX_KEPT", 10)
+    made = begun()
+    for step in range(100):
+        for rank in range(2):
+            made.take(name_of(rank), metric(step, 1.0))
+        assert made._kept_count == sum(map(len, made._kept.values())) <= 10
+    made = Reduction.load(values.unpack(values.pack(made.dump())))
+    assert (len(made._kept), made._kept_count) == (5, 10)
+    for step in (3, 97):
+        made.take(name_of(1), metric(step, 3.0))
+    assert steps_of(made.finish()) == [(3, 3.0), (97, 2.0), (99, 1.0)]
 
 
 def test_a_rank_that_has_ended_is_ahead_until_the_others_have() -> None:

@@ -302,3 +302,30 @@ def test_a_run_is_known_with_its_project_while_it_is_served_and_later(serve: Cal
         served.tell(messages.Bye(0), letter.encode() * 16)
     served.until(lambda: not served.registry.busy, "they are over")
     assert {run["id"]: run["project"] for run in served.registry.status()} == wanted
+
+
+def test_who_is_refused_claims_no_directory_below_the_root(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """Nor does one that is served, by naming another directory with each greeting: each claim is a file in the home."""
+    served = serve(root=str(tmp_path / "root"), runs=1)
+    for number in range(20):
+        served.greet(directory=f"/elsewhere/{number}", shown=f"/elsewhere/{number}")
+    for number in range(20):
+        name = f"/elsewhere/o{number}"
+        served.greet(bytes([number]) * 16, directory=name, shown=name, run_id="other")
+    served.until(lambda: len(served.causes(bytes([19]) * 16)) == 1, "the last one is told")
+    assert served.tally.counts()["refused_messages"] == {"runs": 20}
+    assert len(os.listdir(tmp_path / "home" / "places")) == 1
+    assert served.registry.serves(PRODUCER)
+
+
+def test_directories_that_cannot_be_are_said_at_a_bounded_rate(
+    serve: Callable[..., Served], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each is told to its trainer and counted, and the log and what is remembered of them do not grow for ever."""
+    served = serve(root=str(tmp_path / "root"), log_lines=5)
+    for number in range(1100):
+        served.greet(b"p" * 14 + number.to_bytes(2, "big"), shown="a" * (300 + number))
+    assert served.tally.counts()["refused_messages"] == {"directory": 1100}
+    assert sum("is refused: the name" in line for line in caplog.messages) == 5
+    assert len(served.registry._refused) <= 1000
+    assert not (tmp_path / "home" / "places").exists()

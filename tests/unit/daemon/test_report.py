@@ -55,6 +55,16 @@ def test_html_shows_tables_and_curves_and_refreshes(tree: Path) -> None:
     ]
 
 
+def test_a_page_without_network_says_what_is_not_drawn(tree: Path) -> None:
+    """What stands in for vega comes behind it, once, and before the first plot; a page without plots has neither."""
+    text = render_html(ReportInputs(str(tree))).text
+    assert text.index("npm/vega-embed") < text.index("window.vegaEmbed = window.vegaEmbed ||") < text.index("var spec")
+    assert text.count("could not be loaded from cdn.jsdelivr.net") == 1
+    for path in sorted((tree / "plots" / "metrics").rglob("*.tsv")):
+        path.unlink()
+    assert "vegaEmbed" not in render_html(ReportInputs(str(tree))).text
+
+
 def test_metrics_are_sorted_by_name(tree: Path) -> None:
     """The order of the page does not depend on the order of the file system."""
     text = render_html(ReportInputs(str(tree))).text

@@ -247,7 +247,7 @@ def test_a_table_has_its_first_rows(tmp_path: Path) -> None:
     log(tmp_path, "more", 1, table)
     page = Page(page_of(tmp_path).text)
     assert "the first 50 of 300 rows" in page.text
-    assert "1 rows, behind 1 of earlier steps" in page.text
+    assert "1 row, behind 1 of earlier steps" in page.text
     assert len([tag for tag, _ in page.elements if tag == "tr"]) == 51 + 2 + 2
 
 

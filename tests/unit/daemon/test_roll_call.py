@@ -43,12 +43,31 @@ class FakeRun:
 def call(tmp_path: Path, run: Any, feeds: dict[bytes, Any]) -> RollCall:
     """The roll call of ``run``."""
     intake: Any = SimpleNamespace(feeds=feeds, all_done=lambda: True)
-    return RollCall(str(tmp_path), intake, run)
+    return RollCall(str(tmp_path), intake, run, lambda *_: None, run.lost.append)
 
 
 def feed(**changes: Any) -> Any:
     """A producer that is attached and lives."""
-    return SimpleNamespace(**{"drained": False, "ended": False, "held": True, "producer": bytes(16)} | changes)
+    state = {"drained": False, "ended": False, "held": True, "producer": bytes(16)}
+    state |= {"rank": None, "open": True, "unreached": None}
+    return SimpleNamespace(**state | changes)
+
+
+def afar(rank: int) -> Any:
+    """One on another machine."""
+    known = {"unreached": None, "frames": [], "durable": 0, "told_limit": 0, "journal": "", "rank": rank}
+    return feed(producer=bytes([rank]) * 16, **known)
+
+
+def pass_time(roll: roll_call.RollCall, seconds: float, *unreached: int, start: float = 1000.0) -> float:
+    """Have it look again and again, while there is no connection to so many; the time then."""
+    now = start
+    while now < start + seconds:
+        now += roll_call.REACH_SECONDS
+        roll.take(now)
+        for rank in unreached:
+            roll.note_unreached(bytes([rank]) * 16, now)
+    return now
 
 
 def test_ranks_that_log_nothing_are_given_up_after_a_while(tmp_path: Path) -> None:
@@ -115,3 +134,42 @@ def test_a_rank_of_the_next_run_is_held_for_a_while(tmp_path: Path) -> None:
     assert early.held
     assert not roll.must_wait(late)
     assert not late.held
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> tuple[FakeRun, RollCall, dict[bytes, Any]]:
+    """Rank 1 has passed a step less than rank 0; both are on another machine."""
+    run = FakeRun("elsewhere", NOBODY)
+    for rank in range(2):
+        run.reduction.passed(bytes([rank]) * 16, 1 - rank)
+    feeds = {bytes([rank]) * 16: afar(rank) for rank in range(2)}
+    return run, call(tmp_path, run, feeds), feeds
+
+
+def test_a_rank_that_cannot_be_reached_for_long_is_given_up(behind: tuple[FakeRun, RollCall, Any]) -> None:
+    """Not before; and not one that could be reached in between."""
+    run, roll, _ = behind
+    now = pass_time(roll, roll_call.LOST_SECONDS - 1, 1)
+    now = pass_time(roll, 3 * roll_call.REACH_SECONDS, start=now)
+    pass_time(roll, roll_call.LOST_SECONDS - 1, 1, start=now)
+    assert run.lost == []
+    pass_time(roll, roll_call.LOST_SECONDS + 4 * roll_call.REACH_SECONDS, 1, start=now)
+    assert run.lost[:1] == [bytes([1]) * 16]
+
+
+def test_where_nobody_can_be_reached_nobody_is_given_up(behind: tuple[FakeRun, RollCall, Any]) -> None:
+    """It is the network; unless another has ended, and waits for what this one has logged."""
+    run, roll, _ = behind
+    now = pass_time(roll, 3 * roll_call.LOST_SECONDS, 0, 1)
+    assert run.lost == []
+    run.reduction.leave(bytes(16), died=False)
+    pass_time(roll, 2 * roll_call.REACH_SECONDS, 1, start=now)
+    assert run.lost[:1] == [bytes([1]) * 16]
+
+
+def test_a_rank_whose_process_can_be_seen_is_not_given_up(behind: tuple[FakeRun, RollCall, Any]) -> None:
+    """One on this machine, whose journal is here; and one that nobody waits for."""
+    run, roll, feeds = behind
+    feeds[bytes([1]) * 16].journal = "/journal"
+    pass_time(roll, 2 * roll_call.LOST_SECONDS, 0, 1)
+    assert run.lost == []

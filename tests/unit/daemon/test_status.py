@@ -130,6 +130,20 @@ def test_the_daemons_answer_is_what_is_shown(tmp_path: Path) -> None:
     assert found.notes == []
 
 
+@pytest.mark.parametrize("own_serves", [True, False])
+def test_of_two_daemons_the_one_that_serves_a_run_is_believed(tmp_path: Path, own_serves: bool) -> None:
+    """A daemon of another environment with the same home knows what was written down of a run, and no more."""
+    serving = run("/a", "active", step=9, clients=1, rates={"rows": 5, "bytes": 9}, lag={"bytes": 0, "seconds": 0})
+    contents: list[dict[str, Any]] = [{"runs": [serving]}, {"runs": [run("/a", "active", step=1)]}]
+    own, other = contents if own_serves else reversed(contents)
+    with answering(replying(own)) as first, answering(replying(other)) as second:
+        folder = tmp_path / "daemons"
+        records = [json.dumps({"pid": 7, "endpoint": endpoint, "version": "0.1.0"}) for endpoint in (first, second)]
+        with held(folder / "a.lock", records[0]), held(folder / "b.lock", records[1]):
+            found = status.gather(str(tmp_path), None)
+    assert found.runs == [serving]
+
+
 def test_a_given_endpoint_is_asked_instead(tmp_path: Path) -> None:
     """With an endpoint, daemon and runs are those of the daemon there, not of this home."""
     write_run(tmp_path, "k", json.dumps(run("/local")))
@@ -238,6 +252,18 @@ def test_the_table_fits_80_columns_and_says_what_is_left(
     assert "3 Image" in text
     assert "2 journals are left by trainers that have ended" in text
     assert "no daemon is running for /state" in text
+
+
+def test_where_there_is_no_terminal_a_path_is_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is piped into grep has whole paths, and no line is longer than it must be."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    long = "/data/" + "deep/" * 30 + "run"
+    table.show(status.Status(runs=[run(long)]), "/state", 9)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(long)
+    assert max(map(len, lines)) < len(long) + 60
 
 
 @pytest.mark.parametrize(

@@ -170,13 +170,17 @@ def test_a_file_that_cannot_be_synced_is_made_good_for_by_the_checkpoint(
 
 
 def test_a_checkpoint_costs_two_files_and_one_folder(tmp_path: Path, done: Done) -> None:
-    """And, for the first of a run, what is above it."""
+    """And, for the first of a run, what is above it; a file more where something is new of the run itself."""
     store = Store(str(tmp_path / "home"), "key", fsync=True)
     store.save(checkpoint.encode(Checkpoint()), {"state": "active"})
     assert [path for path in synced(done) if ".lived" not in path] == ["home/runs/key", "home/runs", "home", "."]
     del done[:]
     store.save(checkpoint.encode(Checkpoint()), {"state": "active"})
-    assert [kind for kind, _ in done] == ["name", "sync", "name", "sync", "name", "sync"], "the copy is not synced"
+    assert [kind for kind, _ in done] == ["name", "sync", "name", "sync"], "the copy is not synced"
+    assert done[-1] == ("sync", "home/runs/key")
+    del done[:]
+    store.save(checkpoint.encode(Checkpoint()), {"state": "active", "faults": 1})
+    assert [kind for kind, _ in done] == ["name", "sync", "name", "sync", "name", "sync"]
     assert done[-1] == ("sync", "home/runs/key")
 
 
