@@ -14,6 +14,7 @@ from lived_protocol.values import Array
 
 from lived.error import InvalidDataTypeError
 from lived.media.charts import Chart, column, columns_of, confusion, curve, entries, same_length, texts
+from lived.media.given import several
 
 __all__ = [
     "bar", "confusion_matrix", "histogram", "line", "line_series", "plot_table", "pr_curve", "roc_curve", "scatter",
@@ -80,7 +81,9 @@ def line_series(
     if not isinstance(ys, Sequence) and not hasattr(ys, "__len__"):
         raise InvalidDataTypeError("line_series", f"{type(ys)} is no sequence of lines")
     lines = [entries("line_series", one) for one in ys]
-    each = bool(len(xs)) and (isinstance(xs[0], (list, tuple, range)) or getattr(xs[0], "shape", ()) != ())
+    xs = several("line_series", "xs", xs)
+    first = next(iter(xs), None)
+    each = isinstance(first, (list, tuple, range)) or getattr(first, "shape", ()) != ()
     places = [entries("line_series", one) for one in xs] if each else [entries("line_series", xs)] * len(lines)
     names = texts("line_series", [f"line_{index}" for index in range(len(lines))] if keys is None else keys)
     assert names is not None, "there are some"

@@ -15,6 +15,7 @@ from lived.error import InvalidDataTypeError, InvalidNameError
 from lived.media import Audio, Histogram, Html, Image, Molecule, Object3D, Plotly, Table, Video
 from lived.media.base import Media
 from PIL import Image as Pillow
+from trainers import end_daemons
 
 PIXELS = np.zeros((4, 6, 3), "uint8")
 INSIDE = {"minX": 0.1, "maxX": 0.2, "minY": 0.1, "maxY": 0.2}
@@ -111,6 +112,13 @@ REFUSED: list[tuple[Callable[[], Media], str]] = [
     (lambda: Plotly({"data": [object()]}), "no form in JSON"),
     (lambda: plot.roc_curve([0, 1], [[0.1, 0.9]]), "2 labels but 1"),
     (lambda: plots.HeatMap(["a"], ["b"], [[1, 2]]), "shape"),
+    (lambda: plots.HeatMap(3, ["b"], [[1]]), "int'> is no sequence"),
+    (lambda: plots.HeatMap([np.zeros(2)], ["b"], [[1]]), "neither a number nor text"),
+    (lambda: plot.line_series(3, [[1]]), "xs.*is no sequence"),
+    (lambda: plot.line({"x": [1], "y": [2]}, "x", "y", title=np.zeros(2)), "neither a number nor text"),
+    (lambda: Object3D({"type": "lidar/beta", "points": 3}), "points.*is no sequence"),
+    (lambda: Object3D({"type": "lidar/beta", "boxes": 3}), "boxes.*is no sequence"),
+    (lambda: Table(columns=3), "columns.*is no sequence"),
 ]
 
 
@@ -173,6 +181,26 @@ def test_what_only_the_daemon_finds_is_a_fault_with_run_key_and_step(live: Live,
     for key in bad:
         item = json.loads((tmp_path / f"run/media/{key}.jsonl").read_text())["items"][0]
         assert not (tmp_path / "run" / item["file"]).exists(), key
+
+
+def test_an_event_that_cannot_be_applied_is_a_fault_with_run_key_and_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a client that checks less than this one; the values beside it land. The daemon's log has the traceback."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("LIVED_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    chart = plot.line({"x": [1], "y": [2]}, "x", "y", title=3)  # type: ignore[arg-type]
+    assert chart.item["title"] == "3"
+    chart.item["title"] = {3}
+    with Live("run", report=None) as live:
+        live.log({"before": 1.0, "chart": chart, "behind": 2.0}, step=7)
+    end_daemons(home)
+    (fault,) = live.faults
+    assert fault.event == "log 'chart' (step 7)"
+    assert "left out: Type is not JSON serializable: set" in str(fault)
+    assert [Path(f"run/plots/metrics/{name}.tsv").exists() for name in ("before", "behind")] == [True, True]
 
 
 @pytest.mark.parametrize(

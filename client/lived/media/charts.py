@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from lived_protocol import values
 
-from lived.capture import exact, is_a, text_problem
+from lived.capture import exact, is_a, item, text_problem, zero_dimensional
 from lived.error import InvalidDataLengthError, InvalidDataTypeError
 from lived.media.base import Media
-from lived.media.given import array_of, copied, numbers
+from lived.media.given import array_of, copied, numbers, several
 
 
 class Chart(Media):
@@ -22,9 +22,8 @@ class Chart(Media):
     kind: ClassVar[str] = "chart"
 
     def __init__(self, chart: str, title: str, axes: tuple[str, str], data: dict[str, Any]) -> None:
-        for text in (title, *axes):
-            _check_text(chart, text)
-        super().__init__({"chart": chart, "title": title, "axes": list(axes), "data": data})
+        title, *names = (_said(chart, text) for text in (title, *axes))
+        super().__init__({"chart": chart, "title": title, "axes": names, "data": data})
 
 
 def column(chart: str, table: Any, name: Any) -> Any:
@@ -65,8 +64,14 @@ def entries(chart: str, given: Any) -> values.Array | list[Any]:
     return copied(array) if array.dtype.kind in "biuf" else [_plain(chart, one) for one in array.tolist()]
 
 
+def _said(chart: str, given: Any) -> str:
+    """A title, or the name of an axis, as text; empty for None."""
+    plain = "" if given is None else _plain(chart, given)
+    return plain if type(plain) is str else str(plain)
+
+
 def _plain(chart: str, value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
+    value = item(value) if zero_dimensional(value) else value
     plain = exact(value)
     if plain is None and value is not None:
         raise InvalidDataTypeError(chart, f"{type(value)} is neither a number nor text")
@@ -142,11 +147,11 @@ def texts(chart: str, labels: Any) -> list[str] | None:
     """Labels as different texts; None for none.
 
     Raises:
-        InvalidDataTypeError: one stands there twice.
+        InvalidDataTypeError: one stands there twice, or they are no sequence.
     """
     if labels is None:
         return None
-    found = [str(_plain(chart, one)) for one in labels]
+    found = [str(_plain(chart, one)) for one in several(chart, "what names its parts", labels)]
     if len(set(found)) < len(found):
         raise InvalidDataTypeError(chart, f"two labels are the same: {found}")
     return found

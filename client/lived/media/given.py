@@ -40,6 +40,17 @@ def _texts(name: str, array: Any) -> Any:
     return array.astype(str)
 
 
+def several(name: str, what: str, given: Any) -> Any:
+    """``given``, or what a generator gives, with a length.
+
+    Raises:
+        InvalidDataTypeError: it cannot be gone through.
+    """
+    if not hasattr(given, "__iter__") or getattr(given, "shape", None) == ():
+        raise InvalidDataTypeError(name, f"{what}: {type(given)} is no sequence")
+    return given if hasattr(given, "__len__") else list(given)
+
+
 def copied(array: Any) -> values.Array:
     """A copy of a numpy array that can travel."""
     return values.Array(array.dtype.str, tuple(int(length) for length in array.shape), array.tobytes())

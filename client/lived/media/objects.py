@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from lived.capture import exact, ndarray_of
 from lived.error import InvalidDataTypeError
 from lived.media.base import Media
-from lived.media.given import copied, file_of, numbers, suffix_of
+from lived.media.given import copied, file_of, numbers, several, suffix_of
 
 FILES = ("obj", "gltf", "glb", "babylon", "stl", "pts.json")
 SCENES = ("lidar/beta",)
@@ -91,12 +91,15 @@ def _scene(scene: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(scene) - {"type", "points", "boxes", "vectors"})
     if unknown:
         raise InvalidDataTypeError("Object3D", f"a scene has points, boxes and vectors, not {', '.join(unknown)}")
-    points = scene.get("points")
+    points, boxes, vectors = (
+        several("Object3D", part, given) if (given := scene.get(part)) is not None else ()
+        for part in ("points", "boxes", "vectors")
+    )
     return {
         "scene": scene["type"],
-        "points": None if points is None or not len(points) else copied(_points(points)),
-        "boxes": [_box(box, index) for index, box in enumerate(scene.get("boxes", ()))],
-        "vectors": [_vector(vector, index) for index, vector in enumerate(scene.get("vectors", ()))],
+        "points": copied(_points(points)) if len(points) else None,
+        "boxes": [_box(box, index) for index, box in enumerate(boxes)],
+        "vectors": [_vector(vector, index) for index, vector in enumerate(vectors)],
     }
 
 

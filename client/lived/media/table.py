@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from lived.capture import exact, is_a, ndarray_of
 from lived.error import InvalidDataTypeError
 from lived.media.base import Media
+from lived.media.given import several
 from lived.media.image import Image
 
 LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
@@ -58,7 +59,7 @@ class Table(Media):
             columns = found if columns is None else columns
         else:
             given = _rows(data if data is not None else rows)
-        self.columns = [str(name) for name in (_COLUMNS if columns is None else columns)]
+        self.columns = [str(name) for name in (_COLUMNS if columns is None else several("Table", "columns", columns))]
         self.data: list[list[Any]] = []
         self._logged = 0
         self._add_rows(given)

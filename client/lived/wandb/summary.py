@@ -23,7 +23,7 @@ class Summary(MutableMapping[str, Any]):
     _check: Callable[[], None]
 
     def __init__(
-        self, content: Callable[[], _Content], names: Callable[[], set[str]], check: Callable[[], None]
+        self, content: Callable[[], _Content], names: Callable[[], set[str]], check: Callable[[], None] = lambda: None
     ) -> None:
         object.__setattr__(self, "_content", content)
         object.__setattr__(self, "_names", names)

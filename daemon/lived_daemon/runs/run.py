@@ -112,6 +112,7 @@ class Run:
         Raises:
             OvertakenError: another daemon has been at the run.
         """
+        event = None
         try:
             event = self._read(feed, body)
             if event is None:
@@ -165,7 +166,7 @@ class Run:
             run_id = self.state.run.get("run_id")
             text = f"run {run_id} in {self._directory.path}: an event cannot be applied"
             logger.exception(text, extra=logs.about(run_id, feed.producer))
-            self._teller.say("journal", f"an event cannot be applied and is left out: {explain(exc)}", feed.producer)
+            self._teller.say(_name_of(event), f"it cannot be applied and is left out: {explain(exc)}", feed.producer)
         return True
 
     def _announce(self, event: events.Artifact, feed: Feed) -> events.Artifact:
@@ -565,6 +566,15 @@ class Run:
         if save:
             output.finish_dvc()
         return self._drain()
+
+
+def _name_of(event: events.Event | None) -> str:
+    """What a fault calls an event: by what was logged as what, and when."""
+    if isinstance(event, events.Media):
+        return f"log {event.key!r} (step {event.step})"
+    if isinstance(event, (events.Image, events.Plot, events.Curve)):
+        return f"{type(event).__name__.lower()} {event.name!r} (step {event.step})"
+    return "journal"
 
 
 def logged(feed: Feed) -> int:
