@@ -125,7 +125,7 @@ def _refusal(val: Any, path: str) -> InvalidParameterTypeError:
         way_out = f"pass it as a plain {next(base.__name__ for base in _BASES if isinstance(val, base))}"
     else:
         way_out = "pass a str, a number, or a list or dict of them"
-    problem = f"is of type {_name(val)}, which params.yaml cannot hold"
+    problem = f"is of type {_name(val)}, which YAML cannot hold"
     return InvalidParameterTypeError(f"parameter {path} {problem}; {way_out}")
 
 

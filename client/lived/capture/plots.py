@@ -51,7 +51,7 @@ def plot_config(
     try:
         return {key: capture_param(key, value) for key, value in given.items() if value is not None}
     except InvalidParameterTypeError as exc:
-        raise InvalidDataTypeError("plot", str(exc)) from exc
+        raise InvalidDataTypeError("plot", str(exc).removeprefix("parameter ")) from exc
 
 
 def capture_table(name: str, datapoints: Any) -> dict[str, Any]:

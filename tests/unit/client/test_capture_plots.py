@@ -128,5 +128,5 @@ def test_the_configuration_is_that_of_dvclive(arguments: dict[str, Any]) -> None
 
 def test_a_configuration_that_yaml_cannot_hold_is_refused() -> None:
     """A wrong axis is an error at the call, not a broken ``dvc.yaml`` later."""
-    with pytest.raises(InvalidDataTypeError, match="x is a"):
+    with pytest.raises(InvalidDataTypeError, match="x is of type object"):
         plot_config(object(), "y")
