@@ -10,15 +10,17 @@ What always holds: only connections of this door are closed; a client that is cl
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
+import os
 import socket
 import struct
 import sys
 import termios
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -177,8 +179,14 @@ class Connections:
         self._count(closed.reason)
         self._guard.log(closed.reason, f"a connection from {connection.address} is closed: {closed.cause}")
         with contextlib.suppress(OSError), _borrowed(closed.fd) as sock:
+            if not self._is_of_the_door(sock):
+                return  # it is closed already, and its number somebody else's
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             sock.shutdown(socket.SHUT_RDWR)  # ZeroMQ sees the end of it, and lets go of what it holds
+
+    def _is_of_the_door(self, sock: socket.socket) -> bool:
+        endpoint = self._door.getsockopt_string(zmq.LAST_ENDPOINT)
+        return endpoint.endswith(f":{sock.getsockname()[1]}")
 
     def close(self) -> None:
         """Keep count no more."""
@@ -195,10 +203,16 @@ def listens(fd: int) -> bool:
 
 
 @contextlib.contextmanager
-def _borrowed(fd: int) -> Any:
-    """The socket ``fd``, which stays ZeroMQ's."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    """The connection ``fd``, which stays ZeroMQ's.
+
+    Raises:
+        OSError: it is closed; its number may be that of a file, or of a socket of another kind, by now.
+    """
+    sock = socket.socket(fileno=fd)
     try:
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         yield sock
     finally:
         sock.detach()

@@ -8,6 +8,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -212,3 +213,26 @@ def test_who_asks_and_does_not_listen_is_not_answered_again(monkeypatch: pytest.
     finally:
         receiver.close()
         outbox.close()
+
+
+def test_a_number_that_is_somebody_else_s_by_now_is_let_alone(watched: Watched, tmp_path: Path) -> None:
+    """Between what ZeroMQ says and a look, a connection may go, and its number be a file's or another socket's."""
+    watch = watched.door._connections
+    assert watch is not None
+    ours, theirs = socket.socketpair()
+    with (
+        ours,
+        theirs,
+        (tmp_path / "file").open("wb") as file,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as far,
+        server.accept()[0] as near,
+    ):
+        for fd in (ours.fileno(), file.fileno(), near.fileno(), 9999):
+            watch._connections[fd] = Connection(connections._peer(fd), 0.0)
+            watch._close(connections.Closed(fd, "silent", "nothing was said"))
+        assert connections._received(ours.fileno(), 7) == connections._received(file.fileno(), 7) == 7
+        for end, other in ((near, far), (ours, theirs)):
+            end.sendall(b"still here")
+            assert other.recv(10) == b"still here"
+        file.write(b"written")
